@@ -56,5 +56,5 @@ mod tests {
         assert_eq!(shards, EXPECTED);
     }
 
-    const EXPECTED: [u32; 4] = [0, 0, 0, 0];
+    const EXPECTED: [u32; 4] = [103, 3923, 1056, 3375];
 }

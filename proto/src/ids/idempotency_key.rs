@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use crate::Error;
 
 /// Longest accepted key, in bytes.
-pub const LENGTH_MAX: usize = 512;
+pub(super) const LENGTH_MAX: usize = 512;
 
 /// Names one invocation of a worker: all calls with the same key get the same result.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -4,7 +4,7 @@ use super::ComponentId;
 use crate::{Error, v1};
 
 /// Longest accepted worker name, in characters.
-pub const NAME_LENGTH_MAX: usize = 512;
+pub(super) const NAME_LENGTH_MAX: usize = 512;
 
 /// A worker's name: 1 to 512 characters without `/` and control characters, unique within its component.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
