@@ -37,7 +37,12 @@ impl Error {
     /// An error without a hint.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: String::new(), owner: None }
+        Self {
+            code,
+            message: message.into(),
+            hint: String::new(),
+            owner: None,
+        }
     }
 
     constructors! {
@@ -70,7 +75,10 @@ impl Error {
     /// Another node leads the shard; `owner` says which, if known.
     #[must_use]
     pub fn not_owner(owner: OwnerHint) -> Self {
-        let mut error = Self::new(ErrorCode::NotOwner, format!("shard {} is led by another node", owner.shard));
+        let mut error = Self::new(
+            ErrorCode::NotOwner,
+            format!("shard {} is led by another node", owner.shard),
+        );
         error.owner = Some(owner);
         error
     }
@@ -85,7 +93,10 @@ impl Error {
     /// True when the same request may succeed later or elsewhere, without a change.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self.code, ErrorCode::Unavailable | ErrorCode::NotOwner | ErrorCode::Fenced)
+        matches!(
+            self.code,
+            ErrorCode::Unavailable | ErrorCode::NotOwner | ErrorCode::Fenced
+        )
     }
 }
 
@@ -154,7 +165,11 @@ mod tests {
 
     #[test]
     fn survives_the_wire() {
-        let owner = OwnerHint { shard: 3, node_id: 9, address: "127.0.0.1:1".into() };
+        let owner = OwnerHint {
+            shard: 3,
+            node_id: 9,
+            address: "127.0.0.1:1".into(),
+        };
         let sent = Error::not_owner(owner.clone()).with_hint("ask it");
         let received = Error::from(Status::from(sent.clone()));
         assert_eq!(received.code, sent.code);

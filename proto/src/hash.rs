@@ -44,7 +44,10 @@ mod tests {
         for number in 0..16_000 {
             counts[shard_of(&worker(&format!("w{number}")), 16).0 as usize] += 1;
         }
-        assert!(counts.iter().all(|count| (800..1200).contains(count)), "{counts:?}");
+        assert!(
+            counts.iter().all(|count| (800..1200).contains(count)),
+            "{counts:?}"
+        );
     }
 
     #[test]

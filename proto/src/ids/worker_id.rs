@@ -26,7 +26,9 @@ impl FromStr for WorkerName {
             return Err(Error::invalid("a worker name cannot be empty"));
         }
         if text.chars().count() > NAME_LENGTH_MAX {
-            return Err(Error::invalid(format!("a worker name has at most {NAME_LENGTH_MAX} characters")));
+            return Err(Error::invalid(format!(
+                "a worker name has at most {NAME_LENGTH_MAX} characters"
+            )));
         }
         match text.char_indices().find(|(_, c)| *c == '/' || c.is_control()) {
             Some((at, c)) => Err(Error::invalid(format!(
