@@ -1,0 +1,241 @@
+//! One call with all its attempts: whom to ask, what to make of the answer, when to give up.
+
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
+
+use kiln_proto::{
+    Error,
+    v1::{GetRoutesRequest, WorkerRef},
+};
+use tonic::{Request, Response, Status, transport::Channel};
+
+use crate::{
+    Address, Client,
+    retry::{Advice, Backoff, judge},
+};
+
+/// Redirects in a row that are followed without a pause; more mean that the nodes disagree for a moment.
+const REDIRECTS_MAX: u32 = 2;
+/// The routing map is fetched at most this often.
+const ROUTES_AGE_MIN: Duration = Duration::from_millis(200);
+/// A fetch of the routing map may take this long: it is only an optimisation.
+const ROUTES_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A call that failed for good.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    /// An earlier attempt may have reached the server, although its answer was lost.
+    pub(crate) may_be_repeated: bool,
+}
+
+impl Client {
+    /// Calls any endpoint until one answers.
+    pub(crate) async fn call<Q, A, F, R>(&self, request: Q, rpc: F) -> Result<A, Error>
+    where
+        Q: Clone,
+        F: Fn(Channel, Request<Q>) -> R,
+        R: Future<Output = Result<Response<A>, Status>>,
+    {
+        self.attempt_all(None, request, rpc)
+            .await
+            .map_err(|failure| failure.error)
+    }
+
+    /// Calls the owner of a worker, or any endpoint while the owner is unknown or away.
+    pub(crate) async fn call_owner<Q, A, F, R>(
+        &self,
+        worker: Option<&WorkerRef>,
+        request: Q,
+        rpc: F,
+    ) -> Result<A, Failure>
+    where
+        Q: Clone,
+        F: Fn(Channel, Request<Q>) -> R,
+        R: Future<Output = Result<Response<A>, Status>>,
+    {
+        self.attempt_all(worker, request, rpc).await
+    }
+
+    async fn attempt_all<Q, A, F, R>(
+        &self,
+        worker: Option<&WorkerRef>,
+        request: Q,
+        rpc: F,
+    ) -> Result<A, Failure>
+    where
+        Q: Clone,
+        F: Fn(Channel, Request<Q>) -> R,
+        R: Future<Output = Result<Response<A>, Status>>,
+    {
+        let started = Instant::now();
+        let mut backoff = Backoff::until(started + self.options().deadline);
+        let mut hint: Option<Address> = None;
+        let mut redirects = 0;
+        let mut may_be_repeated = false;
+        let mut last: Option<Error> = None;
+        loop {
+            let Some(left) = backoff.remaining() else {
+                return Err(Failure {
+                    error: self.out_of_time(last),
+                    may_be_repeated,
+                });
+            };
+            let address = match hint.take() {
+                Some(address) => address,
+                None => self.choose(worker).await,
+            };
+            let status = match self.attempt(&address, request.clone(), left, &rpc).await {
+                Ok(body) => return Ok(body),
+                Err(status) => status,
+            };
+            tracing::debug!(%address, code = ?status.code(), message = status.message(), "an attempt failed");
+            match judge(status) {
+                Advice::GiveUp(error) => {
+                    return Err(Failure {
+                        error,
+                        may_be_repeated,
+                    });
+                }
+                Advice::Redirect(owner) => {
+                    self.set_answered(&address);
+                    hint = self.follow(&owner);
+                    redirects += 1;
+                    if hint.is_some() && redirects <= REDIRECTS_MAX {
+                        continue;
+                    }
+                    redirects = 0;
+                }
+                Advice::Again(error) => {
+                    self.set_answered(&address);
+                    last = Some(error);
+                }
+                Advice::Unreachable(error) => {
+                    may_be_repeated = true;
+                    self.channels().mark_failed(&address);
+                    self.rotate_endpoints();
+                    let error = Error {
+                        message: format!("{address}: {}", error.message),
+                        ..error
+                    };
+                    if !self.was_answered() && started.elapsed() > self.options().first_contact {
+                        return Err(Failure {
+                            error: self.no_contact(error),
+                            may_be_repeated,
+                        });
+                    }
+                    last = Some(error);
+                }
+            }
+            backoff.pause().await;
+            self.refresh_routes(worker).await;
+        }
+    }
+
+    async fn attempt<Q, A, F, R>(
+        &self,
+        address: &Address,
+        request: Q,
+        timeout: Duration,
+        rpc: &F,
+    ) -> Result<A, Status>
+    where
+        F: Fn(Channel, Request<Q>) -> R,
+        R: Future<Output = Result<Response<A>, Status>>,
+    {
+        let channel = self.channels().get(address).map_err(Status::from)?;
+        let mut request = Request::new(request);
+        request.set_timeout(timeout);
+        match tokio::time::timeout(timeout, rpc(channel, request)).await {
+            Ok(Ok(response)) => {
+                self.set_answered(address);
+                Ok(response.into_inner())
+            }
+            Ok(Err(status)) => Err(status),
+            Err(_) => Err(Error::deadline_exceeded("no answer before the deadline").into()),
+        }
+    }
+
+    /// An address given by a hint, unless it cannot be reached from here.
+    fn follow(&self, owner: &str) -> Option<Address> {
+        let address: Address = owner.parse().ok()?;
+        (self.options().direct && !self.channels().is_avoided(&address)).then_some(address)
+    }
+
+    async fn choose(&self, worker: Option<&WorkerRef>) -> Address {
+        let Some(worker) = worker.filter(|_| self.options().direct) else {
+            return self.endpoint();
+        };
+        if self.routes().fetched_at().is_none() {
+            self.fetch_routes(worker).await;
+        }
+        self.routes()
+            .owner(worker)
+            .filter(|owner| !self.channels().is_avoided(owner))
+            .unwrap_or_else(|| self.endpoint())
+    }
+
+    /// After a failure the map is likely out of date.
+    async fn refresh_routes(&self, worker: Option<&WorkerRef>) {
+        let is_fresh = self
+            .routes()
+            .fetched_at()
+            .is_some_and(|at| at.elapsed() < ROUTES_AGE_MIN);
+        if let Some(worker) = worker.filter(|_| self.options().direct && !is_fresh) {
+            self.fetch_routes(worker).await;
+        }
+    }
+
+    /// Learns the map and the worker's component from an endpoint; a failure leaves things as they are.
+    async fn fetch_routes(&self, worker: &WorkerRef) {
+        let endpoint = self.endpoint();
+        let fetch = |channel, request| async move { self.clusters(channel).get_routes(request).await };
+        match self
+            .attempt(&endpoint, GetRoutesRequest {}, ROUTES_TIMEOUT, &fetch)
+            .await
+        {
+            Ok(routes) => self.routes().learn(&routes),
+            Err(status) => return tracing::debug!(%endpoint, message = status.message(), "no routes"),
+        }
+        if self.routes().component(&worker.component).is_none() {
+            self.learn_component(&endpoint, &worker.component, ROUTES_TIMEOUT)
+                .await;
+        }
+    }
+
+    async fn learn_component(&self, endpoint: &Address, name: &str, timeout: Duration) {
+        let request = kiln_proto::v1::GetComponentRequest {
+            component: name.to_owned(),
+            version: None,
+        };
+        let fetch = |channel, request| async move { self.components(channel).get_component(request).await };
+        if let Ok(response) = self.attempt(endpoint, request, timeout, &fetch).await {
+            self.note_component(response.component.as_ref());
+        }
+    }
+
+    fn out_of_time(&self, last: Option<Error>) -> Error {
+        let seconds = self.options().deadline.as_secs_f64();
+        match last {
+            Some(error) => Error {
+                message: format!("no success within {seconds} s, lastly: {}", error.message),
+                ..error
+            },
+            None => Error::deadline_exceeded(format!("no answer within {seconds} s"))
+                .with_hint("the call may still complete: ask again with the same idempotency key"),
+        }
+    }
+
+    fn no_contact(&self, error: Error) -> Error {
+        let endpoints: Vec<&str> = self.options().endpoints.iter().map(Address::as_str).collect();
+        Error {
+            message: format!("cannot reach {}: {}", endpoints.join(", "), error.message),
+            ..error
+        }
+        .with_hint(
+            "is the server running? start one with `kiln up`, or name it with --endpoint or KILN_ENDPOINT",
+        )
+    }
+}
