@@ -1,1 +1,19 @@
-//! Placeholder.
+//! Clusters of real processes for the tests.
+//!
+//! * [`cluster`] – managers and executors with their own data folders, founded and ready
+//! * [`node`] – one `kiln server` process: start, kill -9, stop and continue
+//! * [`kiln`] – the `kiln` command as a user runs it
+//! * [`load`] – callers with idempotency keys, and what they were told
+//! * [`inspect`] – what must hold at the end: counters, oplogs, replicas
+//! * [`guests`] – where the built components are
+//! * [`ports`] – addresses that a restarted node can have again
+//! * [`wait`] – conditions with a deadline
+
+pub mod cluster;
+pub mod guests;
+pub mod inspect;
+pub mod kiln;
+pub mod load;
+pub mod node;
+pub mod ports;
+pub mod wait;
