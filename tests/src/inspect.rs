@@ -10,22 +10,22 @@ use kiln_proto::v1::{
 };
 
 use crate::cluster::lazy_channel;
-use crate::load::{Caller, GET, History};
+use crate::load::{Caller, History};
 use crate::wait::eventually;
 
 /// Every worker's counter equals its number of distinct keys.
 ///
 /// # Errors
 /// One does not, or cannot be read.
-pub async fn check_counters(caller: &mut Caller, history: &History) -> Result<()> {
+pub async fn check_counters(caller: &Caller, history: &History) -> Result<()> {
     for (worker, keys) in history {
-        let read = caller
-            .call(worker, GET, Vec::new(), "final-read", Duration::from_secs(30))
-            .await?;
+        let count = caller
+            .read(worker)
+            .await
+            .with_context(|| format!("read {worker}"))?;
         ensure!(
-            read.value == keys.len() as u64,
-            "{worker} counts {} for {} keys",
-            read.value,
+            count == keys.len() as u64,
+            "{worker} counts {count} for {} keys",
             keys.len()
         );
     }

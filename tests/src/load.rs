@@ -6,26 +6,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use kiln_proto::v1::{self, value::Kind, worker_service_client::WorkerServiceClient};
+use kiln_client::{Address, Client, Error, Options};
+use kiln_proto::ErrorCode;
+use kiln_proto::v1::invoke_request::Arguments;
+use kiln_proto::v1::value::Kind;
+use kiln_proto::v1::{InvokeRequest, InvokeResponse, Value, ValueList, WorkerRef};
 use rand::seq::IndexedRandom;
-use tonic::{Code, Request, Status, transport::Channel};
-
-use crate::cluster::lazy_channel;
 
 /// The function that the load calls.
 pub const INCREMENT: &str = "test:counter/api.{increment}";
 /// The function that reads a counter.
 pub const GET: &str = "test:counter/api.{get}";
 
-/// How long one attempt may take before another node is asked with the same key.
-const ATTEMPT: Duration = Duration::from_secs(3);
+/// How long a caller under load waits: short enough that some calls stay open and have to be settled afterwards.
+const LOAD_PATIENCE: Duration = Duration::from_millis(1500);
 
-/// One client: asks any of the nodes, and the next one with the same key when there is no answer.
+/// One client with connections and routes of its own.
 #[derive(Debug, Clone)]
-pub struct Caller {
-    nodes: Vec<Channel>,
-    next: usize,
-}
+pub struct Caller(Client);
 
 /// An answer to a call of the counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,102 +35,80 @@ pub struct Answer {
 }
 
 impl Caller {
-    /// A client of these nodes that begins with the one at `first`.
+    /// A client that gives a call up after `patience`. Every second one leaves it to the nodes to find the owner.
     ///
     /// # Errors
     /// One of the endpoints is no URL.
-    pub fn new(endpoints: &[String], first: usize) -> Result<Self> {
-        let nodes = endpoints
-            .iter()
-            .map(|endpoint| lazy_channel(endpoint))
-            .collect::<Result<_>>()?;
-        Ok(Self { nodes, next: first })
+    pub fn new(endpoints: &[String], number: usize, patience: Duration) -> Result<Self> {
+        let mut endpoints = Address::parse_list(&endpoints.join(","))?;
+        let first = number % endpoints.len();
+        endpoints.rotate_left(first);
+        let mut options = Options::new(endpoints);
+        options.direct = number.is_multiple_of(2);
+        options.deadline = patience;
+        options.first_contact = patience;
+        Ok(Self(Client::new(options)?))
     }
 
-    /// Calls `counter/WORKER`, again and again with the same key, until there is an answer.
+    /// Calls `counter/WORKER` under `key`.
     ///
     /// # Errors
-    /// None came within `patience`, or one that no retry changes.
+    /// What the cluster says; `UNAVAILABLE` or `DEADLINE_EXCEEDED` when patience ends before an answer.
     pub async fn call(
-        &mut self,
+        &self,
         worker: &str,
         function: &str,
-        arguments: Vec<v1::Value>,
+        arguments: Vec<Value>,
         key: &str,
-        patience: Duration,
-    ) -> Result<Answer> {
-        let request = v1::InvokeRequest {
-            worker: Some(v1::WorkerRef {
+    ) -> Result<Answer, Error> {
+        let request = InvokeRequest {
+            worker: Some(WorkerRef {
                 component: "counter".into(),
                 worker: worker.into(),
             }),
             function: function.into(),
-            arguments: Some(v1::invoke_request::Arguments::Typed(v1::ValueList {
-                values: arguments,
-            })),
+            arguments: Some(Arguments::Typed(ValueList { values: arguments })),
             idempotency_key: key.into(),
             ..Default::default()
         };
-        let deadline = tokio::time::Instant::now() + patience;
-        loop {
-            let obstacle = match self.attempt(request.clone()).await {
-                Ok(response) => return answer(response),
-                Err(status) if is_transient(&status) => status,
-                Err(status) => bail!("counter/{worker} {function} {key}: {status}"),
-            };
-            if tokio::time::Instant::now() >= deadline {
-                bail!("counter/{worker} {function} {key}: no answer within {patience:?}: {obstacle}");
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        answer(self.0.invoke(request).await?)
     }
 
     /// Adds one under `key`.
     ///
     /// # Errors
     /// As [`Caller::call`].
-    pub async fn increment(&mut self, worker: &str, key: &str, patience: Duration) -> Result<Answer> {
-        let one = v1::Value {
+    pub async fn increment(&self, worker: &str, key: &str) -> Result<Answer, Error> {
+        let one = Value {
             kind: Some(Kind::U64Value(1)),
         };
-        self.call(worker, INCREMENT, vec![one], key, patience).await
+        self.call(worker, INCREMENT, vec![one], key).await
     }
 
-    async fn attempt(&mut self, message: v1::InvokeRequest) -> Result<v1::InvokeResponse, Status> {
-        self.next = (self.next + 1) % self.nodes.len();
-        let mut request = Request::new(message);
-        request.set_timeout(ATTEMPT);
-        let mut client = WorkerServiceClient::new(self.nodes[self.next].clone());
-        match tokio::time::timeout(ATTEMPT, client.invoke(request)).await {
-            Ok(answer) => answer.map(tonic::Response::into_inner),
-            Err(_) => Err(Status::deadline_exceeded("no answer to this attempt")),
-        }
+    /// Reads a counter, under a key that is used once.
+    ///
+    /// # Errors
+    /// As [`Caller::call`].
+    pub async fn read(&self, worker: &str) -> Result<u64, Error> {
+        Ok(self.call(worker, GET, Vec::new(), "").await?.value)
     }
 }
 
-/// Failures of the way to the answer, as opposed to answers.
-fn is_transient(status: &Status) -> bool {
-    // A connection that breaks under a call shows as Unknown or Internal of the transport, without Kiln's own detail.
-    let from_transport = status.metadata().get_bin(kiln_proto::error::TRAILER).is_none();
-    match status.code() {
-        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Aborted => true,
-        Code::Unknown | Code::Internal => from_transport,
-        _ => false,
-    }
+/// The way to the answer failed; the call may have been carried out or not.
+fn is_open(error: &Error) -> bool {
+    matches!(error.code, ErrorCode::Unavailable | ErrorCode::DeadlineExceeded)
 }
 
-fn answer(response: v1::InvokeResponse) -> Result<Answer> {
-    let value = response
-        .result
-        .and_then(|value| value.kind)
-        .context("the counter answers with a value")?;
-    let Kind::U64Value(value) = value else {
-        bail!("the counter answers with a u64, not {value:?}")
-    };
-    Ok(Answer {
-        value,
-        replayed: response.replayed,
-    })
+fn answer(response: InvokeResponse) -> Result<Answer, Error> {
+    match response.result.and_then(|value| value.kind) {
+        Some(Kind::U64Value(value)) => Ok(Answer {
+            value,
+            replayed: response.replayed,
+        }),
+        other => Err(Error::internal(format!(
+            "the counter answered {other:?}, which is no u64"
+        ))),
+    }
 }
 
 /// What the callers know: by worker, the answer to each key; none where no answer came in time.
@@ -155,7 +131,7 @@ impl Load {
         let workers: Arc<[String]> = workers.into();
         let mut tasks = Vec::new();
         for number in 0..callers {
-            let caller = Caller::new(endpoints, number)?;
+            let caller = Caller::new(endpoints, number, LOAD_PATIENCE)?;
             tasks.push(tokio::spawn(increment_until(
                 stop.clone(),
                 caller,
@@ -184,12 +160,10 @@ impl Load {
 
 async fn increment_until(
     stop: Arc<AtomicBool>,
-    mut caller: Caller,
+    caller: Caller,
     number: usize,
     workers: Arc<[String]>,
 ) -> Result<History> {
-    // Short enough that some calls are given up and have to be settled afterwards.
-    let patience = Duration::from_millis(1500);
     let mut history = History::new();
     for call in 0.. {
         if stop.load(Ordering::Relaxed) {
@@ -197,11 +171,11 @@ async fn increment_until(
         }
         let worker = workers.choose(&mut rand::rng()).context("there are workers")?;
         let key = format!("caller-{number}-{call}");
-        let answered = caller.increment(worker, &key, patience).await;
-        if let Err(error) = &answered {
-            ensure!(format!("{error:#}").contains("no answer within"), "{error:#}");
-        }
-        let value = answered.ok().map(|answer| answer.value);
+        let value = match caller.increment(worker, &key).await {
+            Ok(answer) => Some(answer.value),
+            Err(error) if is_open(&error) => None,
+            Err(error) => bail!("counter/{worker} {key}: {:?} {error}", error.code),
+        };
         history.entry(worker.clone()).or_default().insert(key, value);
     }
     Ok(history)
@@ -211,16 +185,12 @@ async fn increment_until(
 ///
 /// # Errors
 /// A key stays without an answer.
-pub async fn settle(caller: &mut Caller, history: &mut History) -> Result<usize> {
+pub async fn settle(caller: &Caller, history: &mut History) -> Result<usize> {
     let mut settled = 0;
     for (worker, keys) in history {
         for (key, value) in keys.iter_mut().filter(|(_, value)| value.is_none()) {
-            *value = Some(
-                caller
-                    .increment(worker, key, Duration::from_secs(30))
-                    .await?
-                    .value,
-            );
+            let answer = caller.increment(worker, key).await;
+            *value = Some(answer.with_context(|| format!("counter/{worker} {key}"))?.value);
             settled += 1;
         }
     }

@@ -36,11 +36,11 @@ async fn every_key_counts_once_while_nodes_are_killed() -> Result<()> {
     assert_eq!(history.len(), WORKERS, "every worker was called");
     assert!(keys > 10 * WORKERS, "{keys} calls are no load");
 
-    let mut caller = Caller::new(&endpoints, 0)?;
-    let settled = settle(&mut caller, &mut history).await?;
+    let caller = Caller::new(&endpoints, 0, Duration::from_secs(30))?;
+    let settled = settle(&caller, &mut history).await?;
     eprintln!("{kills} kills, {keys} keys, {settled} of them settled afterwards");
     check_answers(&history)?;
-    inspect::check_counters(&mut caller, &history).await?;
+    inspect::check_counters(&caller, &history).await?;
     let entries = inspect::check_oplogs(&endpoints[0], &history).await?;
     let compared = inspect::check_replicas(&endpoints[0], 3).await?;
     assert_eq!(compared, entries, "the replicas hold what the owners tell");

@@ -162,28 +162,16 @@ async fn bad_components_and_large_messages_are_refused() -> Result<()> {
     assert!(expected.contains(&status), "64 MiB of arguments: {status:?}");
 
     // The node is none the worse for it.
-    let mut caller = Caller::new(&cluster.endpoints(), 0)?;
-    assert_eq!(
-        caller
-            .increment("w", "after", Duration::from_secs(10))
-            .await?
-            .value,
-        1
-    );
+    let caller = Caller::new(&cluster.endpoints(), 0, Duration::from_secs(20))?;
+    assert_eq!(caller.increment("w", "after").await?.value, 1);
     cluster.finish()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopped_majority_is_unavailable_until_it_is_back() -> Result<()> {
     let mut cluster = Cluster::with_component("counter").await?;
-    let mut caller = Caller::new(&cluster.endpoints(), 0)?;
-    assert_eq!(
-        caller
-            .increment("w", "before", Duration::from_secs(10))
-            .await?
-            .value,
-        1
-    );
+    let caller = Caller::new(&cluster.endpoints(), 0, Duration::from_secs(20))?;
+    assert_eq!(caller.increment("w", "before").await?.value, 1);
     let executors: Vec<usize> = cluster.executors().collect();
     let (running, stopped) = (1, &executors[1..]);
 
@@ -216,12 +204,6 @@ async fn a_stopped_majority_is_unavailable_until_it_is_back() -> Result<()> {
     }
     cluster.ready().await?;
     // The call with the same key counts once, whether or not the refused one got through.
-    assert_eq!(
-        caller
-            .increment("w", "during", Duration::from_secs(20))
-            .await?
-            .value,
-        2
-    );
+    assert_eq!(caller.increment("w", "during").await?.value, 2);
     cluster.finish()
 }

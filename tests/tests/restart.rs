@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use kiln_tests::cluster::Cluster;
 use kiln_tests::guests;
-use kiln_tests::load::{Answer, Caller, GET};
+use kiln_tests::load::{Answer, Caller};
 use serde_json::json;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -13,16 +13,16 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_retried_key_gives_the_recorded_result() -> Result<()> {
     let mut cluster = Cluster::with_component("counter").await?;
-    let mut caller = Caller::new(&cluster.endpoints(), 0)?;
+    let caller = Caller::new(&cluster.endpoints(), 0, PATIENCE)?;
     assert_eq!(
-        caller.increment("c1", "first", PATIENCE).await?,
+        caller.increment("c1", "first").await?,
         Answer {
             value: 1,
             replayed: false
         }
     );
     assert_eq!(
-        caller.increment("c1", "second", PATIENCE).await?,
+        caller.increment("c1", "second").await?,
         Answer {
             value: 2,
             replayed: false
@@ -32,21 +32,15 @@ async fn a_retried_key_gives_the_recorded_result() -> Result<()> {
         value: 1,
         replayed: true,
     };
-    assert_eq!(caller.increment("c1", "first", PATIENCE).await?, recorded);
+    assert_eq!(caller.increment("c1", "first").await?, recorded);
 
     // After failover, and within the bound that the issue sets for it.
     let owner = cluster.owner_of("counter", "c1").await?;
     cluster.kill(owner)?;
     let killed = Instant::now();
-    assert_eq!(caller.increment("c1", "first", PATIENCE).await?, recorded);
+    assert_eq!(caller.increment("c1", "first").await?, recorded);
     eprintln!("answered {:?} after the owner was killed", killed.elapsed());
-    assert_eq!(
-        caller
-            .call("c1", GET, Vec::new(), "read-1", PATIENCE)
-            .await?
-            .value,
-        2
-    );
+    assert_eq!(caller.read("c1").await?, 2);
     cluster.restart(owner)?;
     cluster.ready().await?;
 
@@ -54,14 +48,8 @@ async fn a_retried_key_gives_the_recorded_result() -> Result<()> {
     cluster.kill_all()?;
     cluster.start_all()?;
     cluster.ready().await?;
-    assert_eq!(caller.increment("c1", "first", PATIENCE).await?, recorded);
-    assert_eq!(
-        caller
-            .call("c1", GET, Vec::new(), "read-2", PATIENCE)
-            .await?
-            .value,
-        2
-    );
+    assert_eq!(caller.increment("c1", "first").await?, recorded);
+    assert_eq!(caller.read("c1").await?, 2);
     cluster.finish()
 }
 
@@ -69,11 +57,11 @@ async fn a_retried_key_gives_the_recorded_result() -> Result<()> {
 async fn everything_is_there_after_all_nodes_were_killed() -> Result<()> {
     let mut cluster = Cluster::with_component("counter").await?;
     cluster.add_component("effects", &guests::path("effects")).await?;
-    let mut caller = Caller::new(&cluster.endpoints(), 0)?;
+    let caller = Caller::new(&cluster.endpoints(), 0, PATIENCE)?;
     for worker in 0..12 {
         for call in 0..=worker {
             caller
-                .increment(&format!("c{worker}"), &format!("call-{call}"), PATIENCE)
+                .increment(&format!("c{worker}"), &format!("call-{call}"))
                 .await?;
         }
     }
@@ -99,8 +87,8 @@ async fn everything_is_there_after_all_nodes_were_killed() -> Result<()> {
 
     for worker in 0..12 {
         let name = format!("c{worker}");
-        let read = caller.call(&name, GET, Vec::new(), "read", PATIENCE).await?;
-        assert_eq!(read.value, worker + 1, "{name}");
+        let count = caller.read(&name).await?;
+        assert_eq!(count, worker + 1, "{name}");
     }
     let again = kiln.json(&observe).await?["result"].clone();
     assert_eq!(
