@@ -1,0 +1,76 @@
+use wasmtime::component::{Component, InstancePre};
+
+use super::{Digest, Error, Exports, FunctionRef, UnknownFunction, exports::Target, imports};
+use crate::host::{Engine, HostState};
+
+/// A component that is compiled, linked and ready to be instantiated.
+pub struct LoadedComponent {
+    digest: Digest,
+    engine: Engine,
+    pre: InstancePre<HostState>,
+    exports: Exports,
+    targets: Vec<Target>,
+    imports: Vec<String>,
+}
+
+impl LoadedComponent {
+    /// Links a compiled component with what the host offers.
+    ///
+    /// # Errors
+    /// [`Error::MissingImports`] naming each import that the host does not offer.
+    pub(super) fn link(
+        digest: Digest,
+        component: &Component,
+        engine: &Engine,
+        linker: &wasmtime::component::Linker<HostState>,
+    ) -> Result<Self, Error> {
+        let pre = imports::link(component, linker)?;
+        let (exports, targets) = Exports::of(component);
+        let imports = imports::names(component);
+        Ok(Self { digest, engine: engine.clone(), pre, exports, targets, imports })
+    }
+
+    /// The SHA-256 of its bytes.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The functions that it exports.
+    #[must_use]
+    pub fn exports(&self) -> &Exports {
+        &self.exports
+    }
+
+    /// Names of the interfaces and functions that it imports.
+    #[must_use]
+    pub fn imports(&self) -> &[String] {
+        &self.imports
+    }
+
+    /// Finds an exported function by the name that a user wrote.
+    ///
+    /// # Errors
+    /// When there is none, or more than one, with what there is.
+    pub fn function(&self, name: &str) -> Result<FunctionRef, UnknownFunction> {
+        self.exports.find(name)
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) fn pre(&self) -> &InstancePre<HostState> {
+        &self.pre
+    }
+
+    pub(crate) fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+}
+
+impl std::fmt::Debug for LoadedComponent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LoadedComponent").field("digest", &self.digest).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,53 @@
+//! What wasmtime says when a guest fails, in words for users and kinds for the retry policy.
+
+use wasmtime::{Error, PoolConcurrencyLimitError, Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+use super::{CallError, HostState, StartError, TrapKind};
+use crate::replay::step::StepError;
+
+/// Frames of the guest's call stack that an error shows.
+const FRAMES_MAX: usize = 8;
+
+pub(super) fn start_error(error: &Error, state: &mut HostState) -> StartError {
+    if let Some(full) = error.downcast_ref::<PoolConcurrencyLimitError>() {
+        return StartError::NoRoom { message: full.to_string() };
+    }
+    StartError::Guest(call_error(error, state))
+}
+
+pub(super) fn call_error(error: &Error, state: &mut HostState) -> CallError {
+    state.end_output();
+    match error.downcast_ref::<StepError>() {
+        Some(StepError::Divergence(divergence)) => return CallError::Divergence(divergence.clone()),
+        Some(StepError::Journal(error)) => return CallError::Journal(error.clone()),
+        Some(StepError::NotRepeatable) | None => {}
+    }
+    let stderr = state.stdio.stderr_tail();
+    if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
+        return CallError::Exit { code: *code, stderr };
+    }
+    CallError::Trap { message: message(error), kind: kind(error, state), stderr }
+}
+
+fn kind(error: &Error, state: &HostState) -> TrapKind {
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::StackOverflow) => TrapKind::StackOverflow,
+        // Allocators answer a refused `memory.grow` with `unreachable`.
+        Some(Trap::UnreachableCodeReached) if state.limiter.has_refused() => TrapKind::ExceededMemoryLimit,
+        _ => TrapKind::Other,
+    }
+}
+
+/// The cause, and where in the guest it happened.
+fn message(error: &Error) -> String {
+    let cause = error.root_cause().to_string();
+    let frames: Vec<String> = error
+        .downcast_ref::<WasmBacktrace>()
+        .into_iter()
+        .flat_map(WasmBacktrace::frames)
+        .filter_map(|frame| frame.func_name().map(str::to_owned))
+        .take(FRAMES_MAX)
+        .collect();
+    if frames.is_empty() { cause } else { format!("{cause} (in {})", frames.join(", called by ")) }
+}

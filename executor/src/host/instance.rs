@@ -1,0 +1,210 @@
+use std::sync::Arc;
+
+use kiln_proto::{
+    ids::{ComponentVersion, WorkerId},
+    v1,
+};
+use wasmtime::{
+    AsContextMut, Store,
+    component::{Func, Instance as WasmInstance, Val},
+};
+
+use super::{
+    CallError, HostState, Interrupter, Outside, StartError, SystemOutside,
+    failure::{call_error, start_error},
+    value::{ArgumentError, check_arguments, lift, lower},
+};
+use crate::{
+    component::{FunctionRef, LoadedComponent, Target},
+    journal::Journal,
+};
+
+/// Who a worker is and what surrounds it.
+#[derive(Clone)]
+pub struct WorkerContext {
+    /// Its identity.
+    pub id: WorkerId,
+    /// The version of the component that it runs.
+    pub component_version: ComponentVersion,
+    /// Its arguments, without a program name.
+    pub args: Vec<String>,
+    /// The environment as the guest sees it; see [`guest_environment`](super::env::guest_environment).
+    pub env: Vec<(String, String)>,
+    /// Its configuration variables.
+    pub config: Vec<(String, String)>,
+    /// Where time and randomness come from.
+    pub outside: Arc<dyn Outside>,
+}
+
+impl WorkerContext {
+    /// A worker without arguments and variables.
+    #[must_use]
+    pub fn new(id: WorkerId, component_version: ComponentVersion) -> Self {
+        let outside = Arc::new(SystemOutside);
+        Self { id, component_version, args: Vec::new(), env: Vec::new(), config: Vec::new(), outside }
+    }
+}
+
+/// A component instantiated for one worker. One call at a time.
+///
+/// Invariant: when a call ends with anything but a result or a refusal of its arguments, or its future is dropped, the
+/// guest's memory is in an unknown state and every later call is [`CallError::Unusable`].
+pub struct Instance {
+    store: Store<HostState>,
+    instance: WasmInstance,
+    component: Arc<LoadedComponent>,
+    /// Looked up at first use, by slot.
+    functions: Vec<Option<Func>>,
+    usable: bool,
+}
+
+impl Instance {
+    /// Instantiates a component. The guest's start-up code runs, and may make host calls that are recorded or replayed:
+    /// the caller takes the Create entry before, and everything else after.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(
+        component: &Arc<LoadedComponent>,
+        context: WorkerContext,
+        journal: Journal,
+    ) -> Result<Self, StartError> {
+        let state = HostState::new(component, context, journal).map_err(StartError::Surroundings)?;
+        let mut store = Store::new(component.engine().wasmtime(), state);
+        store.limiter(|state| &mut state.limiter);
+        store.set_epoch_deadline(1);
+        // A guest that loops gives way to others at each tick; that is also when an interrupt is seen.
+        store.epoch_deadline_async_yield_and_update(1);
+        let interrupter = store.data().interrupter.clone();
+        let instantiated = tokio::select! {
+            biased;
+            result = component.pre().instantiate_async(&mut store) => Some(result),
+            () = interrupter.requested() => None,
+        };
+        let instance = match instantiated {
+            Some(Ok(instance)) => instance,
+            Some(Err(error)) => return Err(start_error(&error, store.data_mut())),
+            None => return Err(StartError::Guest(CallError::Interrupted)),
+        };
+        store.data_mut().end_output();
+        let functions = vec![None; component.targets().len()];
+        Ok(Self { store, instance, component: component.clone(), functions, usable: true })
+    }
+
+    /// Calls an exported function. Host calls go through the journal; nothing is committed here except what must be
+    /// durable before the guest may go on.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn call(
+        &mut self,
+        function: &FunctionRef,
+        arguments: &[v1::Value],
+    ) -> Result<Option<v1::Value>, CallError> {
+        if !self.usable {
+            return Err(CallError::Unusable);
+        }
+        let lowered = self.lower(function, arguments)?;
+        // Until the call has ended well: its future may be dropped at any point.
+        self.usable = false;
+        let result = match self.component.targets().get(function.slot) {
+            Some(Target::Export(_)) => self.call_export(function, &lowered).await?,
+            Some(Target::DropResource) => {
+                self.drop_resource(&lowered).await?;
+                None
+            }
+            None => return Err(CallError::Unusable),
+        };
+        self.store.data_mut().end_output();
+        self.usable = true;
+        Ok(result)
+    }
+
+    /// The oplog of the worker.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.store.data().journal
+    }
+
+    /// Stops the guest from another task.
+    #[must_use]
+    pub fn interrupter(&self) -> Interrupter {
+        self.store.data().interrupter.clone()
+    }
+
+    /// The component that runs.
+    #[must_use]
+    pub fn component(&self) -> &Arc<LoadedComponent> {
+        &self.component
+    }
+
+    /// Linear memory of the guest, in bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.store.data().limiter.used()
+    }
+
+    /// False once a call failed.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.usable
+    }
+
+    fn lower(&mut self, function: &FunctionRef, arguments: &[v1::Value]) -> Result<Vec<Val>, ArgumentError> {
+        let params = &function.signature.params;
+        if arguments.len() != params.len() {
+            // Reports the count.
+            check_arguments(&function.signature, arguments.to_vec())?;
+        }
+        let resources = &mut self.store.data_mut().resources;
+        let mut lowered = Vec::with_capacity(params.len());
+        for (at, (param, value)) in params.iter().zip(arguments).enumerate() {
+            match lower(value, &param.ty, resources) {
+                Ok(val) => lowered.push(val),
+                Err(unfit) => {
+                    resources.give_back();
+                    return Err(unfit.of_argument(at + 1, param));
+                }
+            }
+        }
+        resources.hand_over();
+        Ok(lowered)
+    }
+
+    async fn call_export(&mut self, function: &FunctionRef, arguments: &[Val]) -> Result<Option<v1::Value>, CallError> {
+        let Some(export) = self.export(function.slot) else { return Err(CallError::Unusable) };
+        let mut result = [Val::Bool(false)];
+        let results = if function.signature.result.is_some() { &mut result[..] } else { &mut [] };
+        let interrupter = self.store.data().interrupter.clone();
+        let outcome = tokio::select! {
+            biased;
+            outcome = export.call_async(&mut self.store, arguments, results) => Some(outcome),
+            () = interrupter.requested() => None,
+        };
+        match outcome {
+            Some(Ok(())) => {}
+            Some(Err(error)) => return Err(call_error(&error, self.store.data_mut())),
+            None => return Err(CallError::Interrupted),
+        }
+        let Some(ty) = &function.signature.result else { return Ok(None) };
+        let [val] = result;
+        let value = lift(val, ty, &mut self.store.data_mut().resources);
+        value.map(Some).map_err(|_| CallError::Unusable)
+    }
+
+    fn export(&mut self, slot: usize) -> Option<Func> {
+        if let Some(function) = self.functions.get(slot)? {
+            return Some(*function);
+        }
+        let Some(Target::Export(index)) = self.component.targets().get(slot) else { return None };
+        let function = self.instance.get_func(&mut self.store, index)?;
+        self.functions[slot] = Some(function);
+        Some(function)
+    }
+
+    async fn drop_resource(&mut self, arguments: &[Val]) -> Result<(), CallError> {
+        let Some(Val::Resource(resource)) = arguments.first() else { return Err(CallError::Unusable) };
+        let dropped = resource.resource_drop_async(self.store.as_context_mut()).await;
+        dropped.map_err(|error| call_error(&error, self.store.data_mut()))
+    }
+}

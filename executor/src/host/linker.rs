@@ -1,0 +1,71 @@
+use wasmtime::component::{HasSelf, Linker};
+use wasmtime_wasi::p2::bindings as wasi;
+
+use super::{Engine, HostState};
+
+/// The interfaces that the host offers, without their version, and the versions that fit.
+const OFFERED: &[(&str, &str)] = &[
+    ("wasi:cli/environment", "0.2."),
+    ("wasi:cli/exit", "0.2."),
+    ("wasi:cli/stdin", "0.2."),
+    ("wasi:cli/stdout", "0.2."),
+    ("wasi:cli/stderr", "0.2."),
+    ("wasi:cli/terminal-input", "0.2."),
+    ("wasi:cli/terminal-output", "0.2."),
+    ("wasi:cli/terminal-stdin", "0.2."),
+    ("wasi:cli/terminal-stdout", "0.2."),
+    ("wasi:cli/terminal-stderr", "0.2."),
+    ("wasi:clocks/monotonic-clock", "0.2."),
+    ("wasi:clocks/wall-clock", "0.2."),
+    ("wasi:filesystem/types", "0.2."),
+    ("wasi:filesystem/preopens", "0.2."),
+    ("wasi:http/types", "0.2."),
+    ("wasi:http/outgoing-handler", "0.2."),
+    ("wasi:io/error", "0.2."),
+    ("wasi:io/poll", "0.2."),
+    ("wasi:io/streams", "0.2."),
+    ("wasi:random/random", "0.2."),
+    ("wasi:random/insecure", "0.2."),
+    ("wasi:random/insecure-seed", "0.2."),
+    ("wasi:sockets/network", "0.2."),
+    ("wasi:sockets/instance-network", "0.2."),
+    ("wasi:sockets/ip-name-lookup", "0.2."),
+    ("wasi:sockets/tcp", "0.2."),
+    ("wasi:sockets/tcp-create-socket", "0.2."),
+    ("wasi:sockets/udp", "0.2."),
+    ("wasi:sockets/udp-create-socket", "0.2."),
+];
+
+/// True when the host offers an interface of this name and version.
+pub(crate) fn is_offered(import: &str) -> bool {
+    let (name, version) = import.split_once('@').unwrap_or((import, ""));
+    // A pre-release is a track of its own.
+    let fits = |track: &str| version.starts_with(track) && !version.contains('-');
+    OFFERED.iter().any(|(offered, track)| *offered == name && fits(track))
+}
+
+/// Everything that guests can import. Versions of one track (0.2.x) resolve to the same definition.
+pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
+    let mut linker = Linker::new(engine.wasmtime());
+    let mut options = wasi::LinkOptions::default();
+    options.network_error_code(true);
+    wasmtime_wasi::p2::add_to_linker_with_options_async(&mut linker, &options)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    add_durable(&mut linker)?;
+    Ok(linker)
+}
+
+/// Replaces the interfaces whose results are recorded by our own implementation.
+fn add_durable(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
+    type Own = HasSelf<HostState>;
+    linker.allow_shadowing(true);
+    wasi::clocks::monotonic_clock::add_to_linker::<_, Own>(linker, |state| state)?;
+    wasi::clocks::wall_clock::add_to_linker::<_, Own>(linker, |state| state)?;
+    wasi::random::random::add_to_linker::<_, Own>(linker, |state| state)?;
+    wasi::random::insecure::add_to_linker::<_, Own>(linker, |state| state)?;
+    wasi::random::insecure_seed::add_to_linker::<_, Own>(linker, |state| state)?;
+    wasi::cli::environment::add_to_linker::<_, Own>(linker, |state| state)?;
+    wasi::cli::exit::add_to_linker::<_, Own>(linker, |state| state)?;
+    linker.allow_shadowing(false);
+    Ok(())
+}

@@ -1,0 +1,82 @@
+use std::{io, sync::Arc};
+
+use kiln_proto::v1::OplogEntry;
+use tempfile::TempDir;
+use wasmtime::component::ResourceTable as WasiTable;
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use super::{Interrupter, Outside, WorkerContext, limiter::MemoryLimiter, resources::ResourceTable, stdio::Stdio};
+use crate::{component::LoadedComponent, journal::Journal};
+
+/// What host functions see of the worker that calls them.
+pub(crate) struct HostState {
+    pub(super) journal: Journal,
+    pub(super) context: Arc<WorkerContext>,
+    pub(super) outside: Arc<dyn Outside>,
+    pub(super) stdio: Stdio,
+    /// Log lines that replay has passed over and the guest has not yet written again.
+    pub(super) passed_logs: Vec<Arc<OplogEntry>>,
+    pub(super) interrupter: Interrupter,
+    pub(super) limiter: MemoryLimiter,
+    /// Resources of the guest that callers hold handles of.
+    pub(super) resources: ResourceTable,
+    /// The highest monotonic time that the guest has seen, so that it never goes back, not even on another node.
+    pub(super) monotonic_floor_ns: u64,
+    pub(super) wasi: WasiCtx,
+    pub(super) http: WasiHttpCtx,
+    /// Resources of the host that the guest holds: streams, pollables, descriptors.
+    pub(super) table: WasiTable,
+    /// The guest's file system; removed with the instance.
+    pub(super) _folder: Option<TempDir>,
+}
+
+impl HostState {
+    /// Prepares a worker's surroundings.
+    pub(super) fn new(component: &LoadedComponent, context: WorkerContext, journal: Journal) -> io::Result<Self> {
+        let stdio = Stdio::default();
+        let mut wasi = WasiCtx::builder();
+        wasi.stdout(stdio.stdout()).stderr(stdio.stderr()).allow_tcp(false).allow_udp(false);
+        let uses_files = component.imports().iter().any(|import| import.starts_with("wasi:filesystem/preopens"));
+        let folder = if uses_files { Some(tempfile::Builder::new().prefix("kiln-worker-").tempdir()?) } else { None };
+        if let Some(folder) = &folder {
+            wasi.preopened_dir(folder.path(), "/", FsPerms::ReadWrite).map_err(io::Error::other)?;
+        }
+        Ok(Self {
+            journal,
+            outside: context.outside.clone(),
+            stdio,
+            passed_logs: Vec::new(),
+            interrupter: Interrupter::default(),
+            limiter: MemoryLimiter::new(component.engine().options().memory_bytes_max),
+            resources: ResourceTable::new(context.id.urn()),
+            monotonic_floor_ns: 0,
+            wasi: wasi.build(),
+            http: WasiHttpCtx::new(),
+            table: WasiTable::new(),
+            _folder: folder,
+            context: Arc::new(context),
+        })
+    }
+
+    /// A call has ended: what the guest wrote is recorded, and earlier lines are no longer expected again.
+    pub(super) fn end_output(&mut self) {
+        self.stdio.end_lines();
+        self.record_logs();
+        if self.journal.is_live() {
+            self.passed_logs.clear();
+        }
+    }
+}
+
+impl WasiView for HostState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for HostState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: Default::default() }
+    }
+}

@@ -1,0 +1,168 @@
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::Bytes;
+use kiln_proto::v1::{LogEntry, log_entry::Level};
+use parking_lot::Mutex;
+use tokio::io::{AsyncWrite, sink};
+use wasmtime_wasi::{
+    cli::{IsTerminal, StdoutStream},
+    p2::{OutputStream, Pollable, StreamError, StreamResult},
+};
+
+/// Lines of stderr that are kept for the error of a failed invocation.
+const STDERR_LINES_MAX: usize = 128;
+/// A longer line is cut into several.
+const LINE_BYTES_MAX: usize = 64 << 10;
+/// Most bytes that a guest may write at once.
+const WRITE_BYTES_MAX: usize = 64 << 10;
+
+/// What the guest writes to stdout and stderr, gathered into lines until the host takes them.
+#[derive(Clone, Default)]
+pub(super) struct Stdio {
+    lines: Arc<Mutex<Lines>>,
+}
+
+#[derive(Default)]
+struct Lines {
+    complete: Vec<LogEntry>,
+    stdout_rest: Vec<u8>,
+    stderr_rest: Vec<u8>,
+    stderr_tail: VecDeque<String>,
+}
+
+impl Stdio {
+    pub(super) fn stdout(&self) -> LineStream {
+        LineStream { lines: self.lines.clone(), level: Level::Stdout }
+    }
+
+    pub(super) fn stderr(&self) -> LineStream {
+        LineStream { lines: self.lines.clone(), level: Level::Stderr }
+    }
+
+    /// Removes the complete lines.
+    pub(super) fn take(&self) -> Vec<LogEntry> {
+        let mut lines = self.lines.lock();
+        if lines.complete.is_empty() { Vec::new() } else { std::mem::take(&mut lines.complete) }
+    }
+
+    /// Ends lines that the guest left without a newline.
+    pub(super) fn end_lines(&self) {
+        let mut lines = self.lines.lock();
+        lines.end_line(Level::Stdout);
+        lines.end_line(Level::Stderr);
+    }
+
+    /// Forgets earlier lines: a new invocation begins.
+    pub(super) fn clear_stderr_tail(&self) {
+        self.lines.lock().stderr_tail.clear();
+    }
+
+    /// The last lines that the guest wrote to stderr.
+    pub(super) fn stderr_tail(&self) -> String {
+        let lines = self.lines.lock();
+        lines.stderr_tail.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Lines {
+    fn write(&mut self, level: Level, mut bytes: &[u8]) {
+        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+            self.rest(level).extend_from_slice(&bytes[..end]);
+            self.push_line(level);
+            bytes = &bytes[end + 1..];
+        }
+        self.rest(level).extend_from_slice(bytes);
+        if self.rest(level).len() >= LINE_BYTES_MAX {
+            self.push_line(level);
+        }
+    }
+
+    fn end_line(&mut self, level: Level) {
+        if !self.rest(level).is_empty() {
+            self.push_line(level);
+        }
+    }
+
+    fn push_line(&mut self, level: Level) {
+        let bytes = std::mem::take(self.rest(level));
+        let message = String::from_utf8_lossy(&bytes).into_owned();
+        if level == Level::Stderr {
+            if self.stderr_tail.len() == STDERR_LINES_MAX {
+                self.stderr_tail.pop_front();
+            }
+            self.stderr_tail.push_back(message.clone());
+        }
+        self.complete.push(LogEntry { level: level.into(), context: String::new(), message });
+    }
+
+    fn rest(&mut self, level: Level) -> &mut Vec<u8> {
+        if level == Level::Stderr { &mut self.stderr_rest } else { &mut self.stdout_rest }
+    }
+}
+
+/// One of the two output streams, as WASI sees it: never full, never fails.
+pub(super) struct LineStream {
+    lines: Arc<Mutex<Lines>>,
+    level: Level,
+}
+
+impl IsTerminal for LineStream {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for LineStream {
+    /// Only WASI 0.3 would use this; Kiln does not offer it.
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(sink())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(Self { lines: self.lines.clone(), level: self.level })
+    }
+}
+
+#[async_trait::async_trait]
+impl Pollable for LineStream {
+    async fn ready(&mut self) {}
+}
+
+impl OutputStream for LineStream {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        if bytes.len() > WRITE_BYTES_MAX {
+            return Err(StreamError::trap("more bytes written than permitted"));
+        }
+        self.lines.lock().write(self.level, &bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(WRITE_BYTES_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gathers_lines_of_both_streams_in_order() {
+        let stdio = Stdio::default();
+        let (mut out, mut err) = (stdio.stdout(), stdio.stderr());
+        for (stream, text) in [(&mut out, "a"), (&mut err, "x\ny\n")] {
+            stream.write(text.into()).expect("never fails");
+        }
+        out.write("b\nc".into()).expect("never fails");
+        stdio.end_lines();
+        let lines: Vec<(Level, String)> = stdio.take().into_iter().map(|l| (l.level(), l.message)).collect();
+        let expected = [(Level::Stderr, "x"), (Level::Stderr, "y"), (Level::Stdout, "ab"), (Level::Stdout, "c")];
+        assert_eq!(lines, expected.map(|(level, text)| (level, text.to_owned())));
+        assert_eq!(stdio.stderr_tail(), "x\ny");
+        assert!(stdio.take().is_empty());
+    }
+}

@@ -1,0 +1,28 @@
+//! Typed component values, apart from any running instance.
+//!
+//! * [`Type`] – the type of a parameter or result, printed as WIT
+//! * [`parse_wave`], [`parse_json`] – arguments from text, checked against a signature
+//! * [`check_arguments`] – the same check for values that came as a tree
+//! * `lower`, `lift` – to and from wasmtime's own form
+
+mod argument_error;
+mod build;
+mod check;
+mod json;
+mod lift;
+mod lower;
+mod path;
+mod signature;
+mod ty;
+mod wave;
+
+pub use argument_error::{ArgumentError, Place};
+pub use check::check_arguments;
+pub use json::parse_json;
+pub use signature::{Param, Signature};
+pub use ty::{Case, Field, Type};
+pub use wave::parse_wave;
+pub(crate) use {
+    lift::{KeepResource, lift},
+    lower::{ResolveHandle, lower},
+};

@@ -1,0 +1,209 @@
+//! The oplog of one loaded worker: what is recorded, what waits to be committed, and where replay stands.
+//!
+//! * [`OplogStore`] – where committed entries live: a shard, or a vector in tests
+//! * [`Journal`] – replay cursor over the recorded entries and the uncommitted tail after them
+//! * [`hint`] – which entries replay passes over
+//! * [`region`] – stretches of the oplog that count no more
+
+mod cursor;
+mod error;
+mod hint;
+mod memory;
+mod region;
+mod store;
+mod tail;
+
+use std::sync::Arc;
+
+use kiln_proto::{
+    ids::{Epoch, OplogIndex, WorkerId},
+    v1::{OplogEntry, oplog_entry::Entry},
+};
+use parking_lot::Mutex;
+
+pub use error::Error;
+pub use hint::is_hint;
+pub use memory::MemoryOplog;
+pub use region::{Region, Regions};
+pub use store::{OplogStore, PageLimits};
+
+use cursor::Cursor;
+use tail::Tail;
+
+/// What a [`Journal`] starts from.
+pub struct Options {
+    /// Whose oplog it is.
+    pub worker: WorkerId,
+    /// Under which epoch entries are appended.
+    pub epoch: Epoch,
+    /// Index of the last committed entry; 0 for a new worker.
+    pub last: OplogIndex,
+    /// Jumped-over and reverted stretches, as the worker record lists them.
+    pub skipped: Regions,
+    /// Time of entries, in nanoseconds since the Unix epoch.
+    pub now_ns: fn() -> u64,
+}
+
+impl Options {
+    /// Starts from `last` with nothing skipped, and the system's clock.
+    #[must_use]
+    pub fn new(worker: WorkerId, epoch: Epoch, last: OplogIndex) -> Self {
+        Self { worker, epoch, last, skipped: Regions::default(), now_ns: system_now_ns }
+    }
+}
+
+/// The oplog of one loaded worker. Clones share it: the actor appends accepted invocations while the guest runs.
+///
+/// Invariant: once a commit fails, every later one does too ([`Error::Broken`]). Whether the entries reached the shard
+/// is then unknown, so the worker has to be loaded again from what is stored.
+#[derive(Clone)]
+pub struct Journal {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    worker: WorkerId,
+    epoch: Epoch,
+    store: Arc<dyn OplogStore>,
+    now_ns: fn() -> u64,
+    state: Mutex<State>,
+    /// Orders commits, so that each appends right behind the one before.
+    committing: tokio::sync::Mutex<()>,
+}
+
+struct State {
+    cursor: Cursor,
+    tail: Tail,
+    commits: u64,
+}
+
+impl Journal {
+    /// Opens the oplog at its beginning, ready to replay what is recorded.
+    ///
+    /// # Errors
+    /// When the first page cannot be read.
+    pub fn open(store: Arc<dyn OplogStore>, options: Options) -> Result<Self, Error> {
+        let mut cursor = Cursor::new(options.last, options.skipped);
+        cursor.settle(&*store, &options.worker)?;
+        let state = State { cursor, tail: Tail::after(options.last), commits: 0 };
+        Ok(Self {
+            shared: Arc::new(Shared {
+                worker: options.worker,
+                epoch: options.epoch,
+                store,
+                now_ns: options.now_ns,
+                state: Mutex::new(state),
+                committing: tokio::sync::Mutex::new(()),
+            }),
+        })
+    }
+
+    /// Whose oplog it is.
+    #[must_use]
+    pub fn worker(&self) -> &WorkerId {
+        &self.shared.worker
+    }
+
+    /// True when nothing recorded is left to replay: effects are new from here on.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.shared.state.lock().cursor.is_at_end()
+    }
+
+    /// The index that the next appended entry gets.
+    #[must_use]
+    pub fn next_index(&self) -> OplogIndex {
+        self.shared.state.lock().tail.next_index()
+    }
+
+    /// The index that execution has reached: of the last replayed entry, or once live of the last appended one.
+    #[must_use]
+    pub fn current_index(&self) -> OplogIndex {
+        let state = self.shared.state.lock();
+        if state.cursor.is_at_end() {
+            OplogIndex(state.tail.next_index().0 - 1)
+        } else {
+            state.cursor.replayed()
+        }
+    }
+
+    /// The next recorded entry that replay has to match, with hints and skipped regions passed over. `None` when live.
+    #[must_use]
+    pub fn peek(&self) -> Option<(OplogIndex, Arc<OplogEntry>)> {
+        self.shared.state.lock().cursor.peek()
+    }
+
+    /// Takes the entry that [`Journal::peek`] shows.
+    ///
+    /// # Errors
+    /// When the page behind it cannot be read.
+    pub fn take(&self) -> Result<Option<(OplogIndex, Arc<OplogEntry>)>, Error> {
+        let shared = &*self.shared;
+        shared.state.lock().cursor.take(&*shared.store, &shared.worker)
+    }
+
+    /// Adds an entry to the uncommitted tail and returns its index.
+    pub fn append(&self, entry: Entry) -> OplogIndex {
+        let timestamp_ns = (self.shared.now_ns)();
+        let entry = OplogEntry { timestamp_ns, entry: Some(entry) };
+        self.shared.state.lock().tail.push(&entry)
+    }
+
+    /// True when an append waits for a commit.
+    #[must_use]
+    pub fn has_uncommitted(&self) -> bool {
+        !self.shared.state.lock().tail.is_empty()
+    }
+
+    /// Number of entries that wait for a commit.
+    #[must_use]
+    pub fn uncommitted_len(&self) -> usize {
+        self.shared.state.lock().tail.len()
+    }
+
+    /// Number of commits so far.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.shared.state.lock().commits
+    }
+
+    /// Makes everything appended so far durable with one append to the shard, and returns the last index.
+    /// Returns at once when nothing waits.
+    ///
+    /// # Errors
+    /// [`Error::Append`] when the shard refuses or cannot say; [`Error::Broken`] ever after.
+    pub async fn commit(&self) -> Result<OplogIndex, Error> {
+        let shared = &*self.shared;
+        let _turn = shared.committing.lock().await;
+        let (first, entries) = {
+            let mut state = shared.state.lock();
+            let (first, entries) = state.tail.take()?;
+            if entries.is_empty() {
+                return Ok(OplogIndex(first.0 - 1));
+            }
+            // Stays broken if this future is dropped halfway: the outcome would be unknown.
+            state.tail.break_off();
+            (first, entries)
+        };
+        let last = OplogIndex(first.0 + entries.len() as u64 - 1);
+        shared
+            .store
+            .append(&shared.worker, shared.epoch, first, entries)
+            .await
+            .map_err(|source| Error::Append { worker: shared.worker.clone(), first, source })?;
+        let mut state = shared.state.lock();
+        state.tail.mend();
+        state.commits += 1;
+        Ok(last)
+    }
+
+    /// Removes and returns the log lines that replay has passed over, so that they are not written a second time.
+    pub fn take_passed_logs(&self) -> Vec<Arc<OplogEntry>> {
+        self.shared.state.lock().cursor.take_passed_logs()
+    }
+}
+
+fn system_now_ns() -> u64 {
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
+}

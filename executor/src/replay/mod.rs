@@ -1,0 +1,12 @@
+//! Replay: matching what the guest does with what its oplog says it did.
+//!
+//! * [`Divergence`] – the guest did something else than is recorded
+//! * [`step`] – one host call against the next recorded entry
+//! * [`Kind`] – how a host call touches the world, which decides when it is committed
+
+mod divergence;
+mod kind;
+pub mod step;
+
+pub use divergence::Divergence;
+pub use kind::Kind;
