@@ -32,7 +32,11 @@ impl CacheOptions {
     #[must_use]
     pub fn new(dir: PathBuf) -> Self {
         let loaded_max = NonZeroUsize::MIN.saturating_add(31);
-        Self { dir, loaded_max, size_bytes_max: 50 << 20 }
+        Self {
+            dir,
+            loaded_max,
+            size_bytes_max: 50 << 20,
+        }
     }
 }
 
@@ -61,10 +65,14 @@ impl Components {
     /// When the folder cannot be made.
     pub fn new(engine: &Engine, options: CacheOptions) -> Result<Self, EngineError> {
         let dir = &options.dir;
-        std::fs::create_dir_all(dir).map_err(|error| EngineError::new(format!("{}: {error}", dir.display())))?;
+        std::fs::create_dir_all(dir)
+            .map_err(|error| EngineError::new(format!("{}: {error}", dir.display())))?;
         let linker = linker(engine).map_err(|error| EngineError::new(format!("{error:#}")))?;
         let mut hasher = DefaultHasher::new();
-        engine.wasmtime().precompile_compatibility_hash().hash(&mut hasher);
+        engine
+            .wasmtime()
+            .precompile_compatibility_hash()
+            .hash(&mut hasher);
         let shared = Shared {
             linker,
             engine_hash: hasher.finish(),
@@ -74,7 +82,9 @@ impl Components {
             engine: engine.clone(),
             options,
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
     }
 
     /// Checks uploaded bytes, compiles and links them, and keeps the result.
@@ -110,7 +120,10 @@ impl Components {
         };
         drop(turn);
         let mut loading = self.shared.loading.lock();
-        if loading.get(&digest).is_some_and(|turn| Arc::strong_count(turn) == 1) {
+        if loading
+            .get(&digest)
+            .is_some_and(|turn| Arc::strong_count(turn) == 1)
+        {
             loading.remove(&digest);
         }
         result
@@ -149,11 +162,19 @@ impl Components {
     async fn compile(&self, digest: Digest, bytes: Bytes) -> Result<Component, Error> {
         self.check_size(bytes.len())?;
         let shared = self.shared.clone();
-        let _permit = self.shared.compiling.acquire().await.map_err(|_| Error::Aborted { digest })?;
+        let _permit = self
+            .shared
+            .compiling
+            .acquire()
+            .await
+            .map_err(|_| Error::Aborted { digest })?;
         let compile = tokio::task::spawn_blocking(move || {
             let actual = Digest::of(&bytes);
             if actual != digest {
-                return Err(Error::WrongDigest { expected: digest, actual });
+                return Err(Error::WrongDigest {
+                    expected: digest,
+                    actual,
+                });
             }
             let started = std::time::Instant::now();
             let code = compile::compile(&shared.engine, &bytes)?;
@@ -165,7 +186,11 @@ impl Components {
 
     fn check_size(&self, size: usize) -> Result<(), Error> {
         let size_max = self.shared.options.size_bytes_max;
-        if size > size_max { Err(Error::TooLarge { size, size_max }) } else { Ok(()) }
+        if size > size_max {
+            Err(Error::TooLarge { size, size_max })
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -9,7 +9,9 @@ pub(super) fn compile(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, Error> {
     engine
         .wasmtime()
         .precompile_component(bytes)
-        .map_err(|error| Error::Invalid { message: format!("{error:#}") })
+        .map_err(|error| Error::Invalid {
+            message: format!("{error:#}"),
+        })
 }
 
 /// Maps a `.cwasm` file into memory. Fails when it was made by another version or for other settings or machines.
@@ -26,7 +28,11 @@ pub(super) fn map_file(engine: &Engine, path: &std::path::Path) -> wasmtime::Res
 /// Tells components from core modules, text and anything else by their first eight bytes.
 pub(super) fn check_header(bytes: &[u8]) -> Result<(), Error> {
     const MAGIC: &[u8] = b"\0asm";
-    let not = |what: &str| Err(Error::NotAComponent { what: what.to_owned() });
+    let not = |what: &str| {
+        Err(Error::NotAComponent {
+            what: what.to_owned(),
+        })
+    };
     match bytes {
         [] => not("the file is empty"),
         _ if !bytes.starts_with(MAGIC) => {
@@ -54,8 +60,14 @@ mod tests {
         let cases: [(&[u8], &str); 5] = [
             (b"", "the file is empty"),
             (b"hello", "it does not begin with the WebAssembly magic number"),
-            (b"  (component)", "this is the text format; turn it into a binary first (`wasm-tools parse`)"),
-            (b"\0asm\x01\0\0\0", "this is a core module; make a component of it first (`wasm-tools component new`)"),
+            (
+                b"  (component)",
+                "this is the text format; turn it into a binary first (`wasm-tools parse`)",
+            ),
+            (
+                b"\0asm\x01\0\0\0",
+                "this is a core module; make a component of it first (`wasm-tools component new`)",
+            ),
             (b"\0asm\x07\0\x07\0", "its version is unknown"),
         ];
         for (bytes, expected) in cases {

@@ -20,7 +20,9 @@ impl TryFrom<&[u8]> for Digest {
     fn try_from(bytes: &[u8]) -> Result<Self, kiln_proto::Error> {
         let length = bytes.len();
         let bytes = bytes.try_into();
-        bytes.map(Self).map_err(|_| kiln_proto::Error::invalid(format!("a digest has 32 bytes, not {length}")))
+        bytes
+            .map(Self)
+            .map_err(|_| kiln_proto::Error::invalid(format!("a digest has 32 bytes, not {length}")))
     }
 }
 

@@ -21,7 +21,10 @@ pub(super) struct CompiledFile {
 impl CompiledFile {
     pub(super) fn new(dir: &Path, digest: Digest, engine_hash: u64) -> Self {
         let stem = format!("{digest}-{engine_hash:016x}");
-        Self { code: dir.join(format!("{stem}.cwasm")), checksum: dir.join(format!("{stem}.sha256")) }
+        Self {
+            code: dir.join(format!("{stem}.cwasm")),
+            checksum: dir.join(format!("{stem}.sha256")),
+        }
     }
 
     /// Maps the code into memory, if it is there and sound.
@@ -29,7 +32,10 @@ impl CompiledFile {
         if !self.code.exists() {
             return None;
         }
-        match self.verify().and_then(|()| compile::map_file(engine, &self.code).map_err(|e| format!("{e:#}"))) {
+        match self
+            .verify()
+            .and_then(|()| compile::map_file(engine, &self.code).map_err(|e| format!("{e:#}")))
+        {
             Ok(component) => Some(component),
             Err(what) => {
                 tracing::warn!(file = %self.code.display(), what, "compiled component is unusable; compiling it again");
@@ -42,7 +48,10 @@ impl CompiledFile {
 
     /// Writes the code and maps it into memory.
     pub(super) fn store(&self, engine: &Engine, code: &[u8]) -> Result<Component, Error> {
-        let failed = |what: String| Error::Disk { path: self.code.clone(), what };
+        let failed = |what: String| Error::Disk {
+            path: self.code.clone(),
+            what,
+        };
         let checksum = Digest::of(code).to_string();
         write_by_rename(&self.checksum, checksum.as_bytes()).map_err(|error| failed(error.to_string()))?;
         write_by_rename(&self.code, code).map_err(|error| failed(error.to_string()))?;
@@ -53,7 +62,11 @@ impl CompiledFile {
         let expected = fs::read_to_string(&self.checksum).map_err(|error| format!("no checksum: {error}"))?;
         let code = fs::read(&self.code).map_err(|error| error.to_string())?;
         let actual = Digest::of(&code).to_string();
-        if actual == expected { Ok(()) } else { Err("the checksum does not match".to_owned()) }
+        if actual == expected {
+            Ok(())
+        } else {
+            Err("the checksum does not match".to_owned())
+        }
     }
 }
 

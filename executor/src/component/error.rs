@@ -67,7 +67,9 @@ impl From<Error> for kiln_proto::Error {
         use kiln_proto::ErrorCode;
         let code = match &error {
             Error::TooLarge { .. } => ErrorCode::LimitExceeded,
-            Error::NotAComponent { .. } | Error::Invalid { .. } | Error::MissingImports { .. } => ErrorCode::Invalid,
+            Error::NotAComponent { .. } | Error::Invalid { .. } | Error::MissingImports { .. } => {
+                ErrorCode::Invalid
+            }
             Error::WrongDigest { .. } => ErrorCode::Corrupt,
             Error::Fetch { source, .. } => source.code,
             Error::Aborted { .. } | Error::Disk { .. } => ErrorCode::Internal,

@@ -31,9 +31,18 @@ impl Exports {
 
     /// Lists what the component exports, with what stands behind each.
     pub(super) fn of(component: &Component) -> (Self, Vec<Target>) {
-        let mut table = Table { component, functions: Vec::new(), targets: Vec::new() };
+        let mut table = Table {
+            component,
+            functions: Vec::new(),
+            targets: Vec::new(),
+        };
         table.collect();
-        (Self { functions: table.functions }, table.targets)
+        (
+            Self {
+                functions: table.functions,
+            },
+            table.targets,
+        )
     }
 
     #[cfg(test)]
@@ -52,13 +61,22 @@ impl Table<'_> {
     fn collect(&mut self) {
         let engine = self.component.engine();
         let ty = self.component.component_type();
-        let world: Vec<(&str, ComponentItem)> = ty.exports(engine).map(|(name, export)| (name, export.ty)).collect();
+        let world: Vec<(&str, ComponentItem)> = ty
+            .exports(engine)
+            .map(|(name, export)| (name, export.ty))
+            .collect();
         self.add_items(None, None, &world);
         for (name, item) in &world {
-            let ComponentItem::ComponentInstance(instance) = item else { continue };
-            let Some(parent) = self.component.get_export_index(None, name) else { continue };
-            let items: Vec<(&str, ComponentItem)> =
-                instance.exports(engine).map(|(name, export)| (name, export.ty)).collect();
+            let ComponentItem::ComponentInstance(instance) = item else {
+                continue;
+            };
+            let Some(parent) = self.component.get_export_index(None, name) else {
+                continue;
+            };
+            let items: Vec<(&str, ComponentItem)> = instance
+                .exports(engine)
+                .map(|(name, export)| (name, export.ty))
+                .collect();
             self.add_items(Some(&InterfaceName::parse(name)), Some(&parent), &items);
         }
     }
@@ -77,21 +95,50 @@ impl Table<'_> {
             })
             .collect();
         for (name, item) in items {
-            let ComponentItem::ComponentFunc(function) = item else { continue };
-            let Some(index) = self.component.get_export_index(parent, name) else { continue };
+            let ComponentItem::ComponentFunc(function) = item else {
+                continue;
+            };
+            let Some(index) = self.component.get_export_index(parent, name) else {
+                continue;
+            };
             let signature = signature(function, &resources);
-            self.add(interface, FunctionName::from_export(name), signature, Target::Export(index));
+            self.add(
+                interface,
+                FunctionName::from_export(name),
+                signature,
+                Target::Export(index),
+            );
         }
         for (_, name) in resources {
-            let param = Param { name: "self".into(), ty: Type::Own(name.clone()) };
-            let signature = Signature { params: vec![param], result: None };
-            self.add(interface, FunctionName::Drop { resource: name.to_string() }, signature, Target::DropResource);
+            let param = Param {
+                name: "self".into(),
+                ty: Type::Own(name.clone()),
+            };
+            let signature = Signature {
+                params: vec![param],
+                result: None,
+            };
+            self.add(
+                interface,
+                FunctionName::Drop {
+                    resource: name.to_string(),
+                },
+                signature,
+                Target::DropResource,
+            );
         }
     }
 
-    fn add(&mut self, interface: Option<&InterfaceName>, name: FunctionName, signature: Signature, target: Target) {
+    fn add(
+        &mut self,
+        interface: Option<&InterfaceName>,
+        name: FunctionName,
+        signature: Signature,
+        target: Target,
+    ) {
         let slot = self.targets.len();
-        self.functions.push(FunctionRef::new(interface.cloned(), name, signature, slot));
+        self.functions
+            .push(FunctionRef::new(interface.cloned(), name, signature, slot));
         self.targets.push(target);
     }
 }

@@ -59,7 +59,13 @@ impl FunctionRef {
             Some(interface) => format!("{interface}.{{{name}}}"),
             None => name.to_string(),
         };
-        Self(Arc::new(Function { interface, name, signature, full_name, slot }))
+        Self(Arc::new(Function {
+            interface,
+            name,
+            signature,
+            full_name,
+            slot,
+        }))
     }
 }
 
@@ -83,7 +89,11 @@ impl InterfaceName {
             Some((package, interface)) => (Some(package.to_owned()), interface),
             None => (None, path),
         };
-        Self { package, interface: interface.to_owned(), version }
+        Self {
+            package,
+            interface: interface.to_owned(),
+            version,
+        }
     }
 }
 
@@ -105,7 +115,9 @@ impl FunctionName {
     #[must_use]
     pub fn from_export(name: &str) -> Self {
         if let Some(resource) = name.strip_prefix("[constructor]") {
-            return Self::Constructor { resource: resource.to_owned() };
+            return Self::Constructor {
+                resource: resource.to_owned(),
+            };
         }
         let split = |rest: &str| rest.split_once('.').map(|(a, b)| (a.to_owned(), b.to_owned()));
         if let Some((resource, method)) = name.strip_prefix("[method]").and_then(split) {
@@ -124,7 +136,14 @@ impl fmt::Display for FunctionName {
         match self {
             Self::Plain(name) => f.write_str(name),
             Self::Constructor { resource } => write!(f, "{resource}.new"),
-            Self::Method { resource, method: member } | Self::Static { resource, function: member } => {
+            Self::Method {
+                resource,
+                method: member,
+            }
+            | Self::Static {
+                resource,
+                function: member,
+            } => {
                 write!(f, "{resource}.{member}")
             }
             Self::Drop { resource } => write!(f, "{resource}.drop"),

@@ -27,7 +27,14 @@ impl LoadedComponent {
         let pre = imports::link(component, linker)?;
         let (exports, targets) = Exports::of(component);
         let imports = imports::names(component);
-        Ok(Self { digest, engine: engine.clone(), pre, exports, targets, imports })
+        Ok(Self {
+            digest,
+            engine: engine.clone(),
+            pre,
+            exports,
+            targets,
+            imports,
+        })
     }
 
     /// The SHA-256 of its bytes.
@@ -71,6 +78,8 @@ impl LoadedComponent {
 
 impl std::fmt::Debug for LoadedComponent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LoadedComponent").field("digest", &self.digest).finish_non_exhaustive()
+        f.debug_struct("LoadedComponent")
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
     }
 }

@@ -42,9 +42,18 @@ fn suggest(similar: &[String], available: &[String]) -> String {
     if available.is_empty() {
         return "the component exports no functions".to_owned();
     }
-    let listed = available.iter().take(LISTED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let listed = available
+        .iter()
+        .take(LISTED_MAX)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
     let more = available.len().saturating_sub(LISTED_MAX);
-    if more == 0 { format!("there are {listed}") } else { format!("there are {listed} and {more} more") }
+    if more == 0 {
+        format!("there are {listed}")
+    } else {
+        format!("there are {listed} and {more} more")
+    }
 }
 
 /// A function name as a user wrote it.
@@ -69,17 +78,27 @@ impl Exports {
     /// # Errors
     /// When there is none, or more than one, with what there is.
     pub fn find(&self, text: &str) -> Result<FunctionRef, UnknownFunction> {
-        let query = parse(text).ok_or_else(|| UnknownFunction::Malformed { text: text.to_owned() })?;
+        let query = parse(text).ok_or_else(|| UnknownFunction::Malformed {
+            text: text.to_owned(),
+        })?;
         let fitting: Vec<&FunctionRef> = self.iter().filter(|function| query.fits(function)).collect();
         // A world-level function is named completely by its bare name.
-        let exact = fitting.iter().find(|function| function.full_name == text || is_named(&query, function));
+        let exact = fitting
+            .iter()
+            .find(|function| function.full_name == text || is_named(&query, function));
         match (exact, fitting.as_slice()) {
             (Some(function), _) => Ok((*function).clone()),
             (None, [function]) => Ok((*function).clone()),
             (None, []) => Err(self.not_found(text, &query)),
             (None, several) => {
-                let candidates = several.iter().map(|function| function.full_name.clone()).collect();
-                Err(UnknownFunction::Ambiguous { text: text.to_owned(), candidates })
+                let candidates = several
+                    .iter()
+                    .map(|function| function.full_name.clone())
+                    .collect();
+                Err(UnknownFunction::Ambiguous {
+                    text: text.to_owned(),
+                    candidates,
+                })
             }
         }
     }
@@ -90,9 +109,17 @@ impl Exports {
             let name = function.name.to_string();
             name == wanted || distance(&name, &wanted) <= 1 + wanted.len() / 4
         };
-        let similar = self.iter().filter(is_similar).map(|function| function.full_name.clone()).collect();
+        let similar = self
+            .iter()
+            .filter(is_similar)
+            .map(|function| function.full_name.clone())
+            .collect();
         let available = self.iter().map(|function| function.full_name.clone()).collect();
-        UnknownFunction::NotFound { text: text.to_owned(), similar, available }
+        UnknownFunction::NotFound {
+            text: text.to_owned(),
+            similar,
+            available,
+        }
     }
 }
 
@@ -132,13 +159,20 @@ impl std::fmt::Display for QueryName {
 fn parse(text: &str) -> Option<Query> {
     let (interface, function) = match text.split_once(".{") {
         Some((interface, rest)) => (Some(InterfaceName::parse(interface)), rest.strip_suffix('}')?),
-        None => (None, text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or(text)),
+        None => (
+            None,
+            text.strip_prefix('{')
+                .and_then(|rest| rest.strip_suffix('}'))
+                .unwrap_or(text),
+        ),
     };
     if function.is_empty() || function.contains(['{', '}', ' ', '/', ':']) {
         return None;
     }
     let function = match function.strip_prefix("[drop]") {
-        Some(resource) => QueryName::Exact(FunctionName::Drop { resource: resource.to_owned() }),
+        Some(resource) => QueryName::Exact(FunctionName::Drop {
+            resource: resource.to_owned(),
+        }),
         None if function.starts_with('[') => QueryName::Exact(FunctionName::from_export(function)),
         None => QueryName::Sugared(function.to_owned()),
     };
@@ -170,10 +204,20 @@ mod tests {
         let function = |(slot, (interface, name)): (usize, &(&str, &str))| {
             let interface = (!interface.is_empty()).then(|| InterfaceName::parse(interface));
             let name = match name.strip_prefix("[drop]") {
-                Some(resource) => FunctionName::Drop { resource: resource.to_owned() },
+                Some(resource) => FunctionName::Drop {
+                    resource: resource.to_owned(),
+                },
                 None => FunctionName::from_export(name),
             };
-            FunctionRef::new(interface, name, Signature { params: Vec::new(), result: None }, slot)
+            FunctionRef::new(
+                interface,
+                name,
+                Signature {
+                    params: Vec::new(),
+                    result: None,
+                },
+                slot,
+            )
         };
         Exports::from_functions(names.iter().enumerate().map(function).collect())
     }
@@ -196,40 +240,85 @@ mod tests {
     fn finds_by_every_allowed_form() {
         let things = "test:counter/things@0.1.0";
         let cases = [
-            ("test:counter/api@0.1.0.{increment}", "test:counter/api@0.1.0.{increment}".to_owned()),
-            ("test:counter/api.{increment}", "test:counter/api@0.1.0.{increment}".to_owned()),
+            (
+                "test:counter/api@0.1.0.{increment}",
+                "test:counter/api@0.1.0.{increment}".to_owned(),
+            ),
+            (
+                "test:counter/api.{increment}",
+                "test:counter/api@0.1.0.{increment}".to_owned(),
+            ),
             ("api.{increment}", "test:counter/api@0.1.0.{increment}".to_owned()),
             ("increment", "test:counter/api@0.1.0.{increment}".to_owned()),
-            ("test:counter/api.{get}", "test:counter/api@0.1.0.{get}".to_owned()),
-            ("other:pkg/api@2.0.0.{get}", "other:pkg/api@2.0.0.{get}".to_owned()),
+            (
+                "test:counter/api.{get}",
+                "test:counter/api@0.1.0.{get}".to_owned(),
+            ),
+            (
+                "other:pkg/api@2.0.0.{get}",
+                "other:pkg/api@2.0.0.{get}".to_owned(),
+            ),
             ("get", "get".to_owned()),
             ("things.{counter.new}", format!("{things}.{{counter.new}}")),
-            ("things.{[constructor]counter}", format!("{things}.{{counter.new}}")),
+            (
+                "things.{[constructor]counter}",
+                format!("{things}.{{counter.new}}"),
+            ),
             ("things.{counter.inc-by}", format!("{things}.{{counter.inc-by}}")),
-            ("things.{[method]counter.inc-by}", format!("{things}.{{counter.inc-by}}")),
-            ("things.{[static]counter.merge}", format!("{things}.{{counter.merge}}")),
+            (
+                "things.{[method]counter.inc-by}",
+                format!("{things}.{{counter.inc-by}}"),
+            ),
+            (
+                "things.{[static]counter.merge}",
+                format!("{things}.{{counter.merge}}"),
+            ),
             ("things.{counter.merge}", format!("{things}.{{counter.merge}}")),
             ("things.{[drop]counter}", format!("{things}.{{counter.drop}}")),
             ("counter.drop", format!("{things}.{{counter.drop}}")),
         ];
         for (text, expected) in cases {
-            assert_eq!(sample().find(text).map(|function| function.full_name.clone()), Ok(expected), "{text}");
+            assert_eq!(
+                sample().find(text).map(|function| function.full_name.clone()),
+                Ok(expected),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn says_what_is_wrong_and_what_there_is() {
         let cases = [
-            ("api.{get}", "\"api.{get}\" is ambiguous: test:counter/api@0.1.0.{get}, other:pkg/api@1.0.0.{get}, other:pkg/api@2.0.0.{get}"),
-            ("api.{incremnt}", "no function \"api.{incremnt}\"; did you mean test:counter/api@0.1.0.{increment}?"),
-            ("api.{get", "\"api.{get\" is no function name; write `ns:pkg/interface@version.{function}` or `function`"),
-            ("", "\"\" is no function name; write `ns:pkg/interface@version.{function}` or `function`"),
+            (
+                "api.{get}",
+                "\"api.{get}\" is ambiguous: test:counter/api@0.1.0.{get}, other:pkg/api@1.0.0.{get}, other:pkg/api@2.0.0.{get}",
+            ),
+            (
+                "api.{incremnt}",
+                "no function \"api.{incremnt}\"; did you mean test:counter/api@0.1.0.{increment}?",
+            ),
+            (
+                "api.{get",
+                "\"api.{get\" is no function name; write `ns:pkg/interface@version.{function}` or `function`",
+            ),
+            (
+                "",
+                "\"\" is no function name; write `ns:pkg/interface@version.{function}` or `function`",
+            ),
         ];
         for (text, expected) in cases {
-            let error = sample().find(text).map(|function| function.full_name.clone()).expect_err(text);
+            let error = sample()
+                .find(text)
+                .map(|function| function.full_name.clone())
+                .expect_err(text);
             assert_eq!(error.to_string(), expected);
         }
-        let error = exports(&[("a:b/c", "run")]).find("something-else").expect_err("there is none");
-        assert_eq!(error.to_string(), "no function \"something-else\"; there are a:b/c.{run}");
+        let error = exports(&[("a:b/c", "run")])
+            .find("something-else")
+            .expect_err("there is none");
+        assert_eq!(
+            error.to_string(),
+            "no function \"something-else\"; there are a:b/c.{run}"
+        );
     }
 }

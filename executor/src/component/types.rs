@@ -10,7 +10,10 @@ use crate::host::value::{Case, Field, Param, Signature, Type};
 pub(super) type ResourceNames = Vec<(ResourceType, Arc<str>)>;
 
 pub(super) fn signature(function: &ComponentFunc, resources: &ResourceNames) -> Signature {
-    let param = |(name, ty): (&str, Wasm)| Param { name: name.into(), ty: type_of(&ty, resources) };
+    let param = |(name, ty): (&str, Wasm)| Param {
+        name: name.into(),
+        ty: type_of(&ty, resources),
+    };
     Signature {
         params: function.params().map(param).collect(),
         result: function.results().next().map(|ty| type_of(&ty, resources)),
@@ -35,19 +38,29 @@ fn type_of(ty: &Wasm, resources: &ResourceNames) -> Type {
         Wasm::String => Type::String,
         Wasm::List(list) => Type::List(Arc::new(of(&list.ty()))),
         Wasm::FixedLengthList(list) => Type::FixedList(Arc::new(of(&list.ty())), list.len()),
-        Wasm::Record(record) => {
-            Type::Record(record.fields().map(|field| Field { name: field.name.into(), ty: of(&field.ty) }).collect())
-        }
+        Wasm::Record(record) => Type::Record(
+            record
+                .fields()
+                .map(|field| Field {
+                    name: field.name.into(),
+                    ty: of(&field.ty),
+                })
+                .collect(),
+        ),
         Wasm::Tuple(tuple) => Type::Tuple(tuple.types().map(|ty| of(&ty)).collect()),
         Wasm::Variant(variant) => {
-            let case = |name: &str, ty: Option<Wasm>| Case { name: name.into(), payload: ty.map(|ty| of(&ty)) };
+            let case = |name: &str, ty: Option<Wasm>| Case {
+                name: name.into(),
+                payload: ty.map(|ty| of(&ty)),
+            };
             Type::Variant(variant.cases().map(|c| case(c.name, c.ty)).collect())
         }
         Wasm::Enum(names) => Type::Enum(names.names().map(Box::from).collect()),
         Wasm::Option(option) => Type::Option(Arc::new(of(&option.ty()))),
-        Wasm::Result(result) => {
-            Type::Result(Arc::new((result.ok().map(|ty| of(&ty)), result.err().map(|ty| of(&ty)))))
-        }
+        Wasm::Result(result) => Type::Result(Arc::new((
+            result.ok().map(|ty| of(&ty)),
+            result.err().map(|ty| of(&ty)),
+        ))),
         Wasm::Flags(flags) => Type::Flags(flags.names().map(Box::from).collect()),
         Wasm::Own(resource) => Type::Own(resource_name(*resource, resources)),
         Wasm::Borrow(resource) => Type::Borrow(resource_name(*resource, resources)),

@@ -20,7 +20,9 @@ impl HostState {
         effect: impl FnOnce(&Self) -> Value,
     ) -> wasmtime::Result<Value> {
         self.record_logs();
-        let effect = || Payload { payload: Some(payload::Payload::Value(effect(self))) };
+        let effect = || Payload {
+            payload: Some(payload::Payload::Value(effect(self))),
+        };
         let response = step::local(&self.journal, function, CallKind::ReadLocal, request, effect)?;
         match response.payload {
             Some(payload::Payload::Value(value)) => Ok(value),
@@ -35,7 +37,9 @@ impl HostState {
         let response = self.read_local(function, request(u64_value(length)), |state| {
             let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
             state.outside.fill_random(&mut bytes);
-            Value { kind: Some(Kind::ByteList(bytes.into())) }
+            Value {
+                kind: Some(Kind::ByteList(bytes.into())),
+            }
         })?;
         match response.kind {
             Some(Kind::ByteList(bytes)) => Ok(bytes.into()),
@@ -44,7 +48,9 @@ impl HostState {
     }
 
     pub(super) fn random_u64(&mut self, function: &'static str) -> wasmtime::Result<u64> {
-        let response = self.read_local(function, super::payload::NOTHING, |state| u64_value(state.fresh_u64()))?;
+        let response = self.read_local(function, super::payload::NOTHING, |state| {
+            u64_value(state.fresh_u64())
+        })?;
         Ok(u64_of(&response))
     }
 

@@ -1,12 +1,8 @@
 //! wasmtime, set up for determinism and for many small instances.
 
-use std::{
-    num::NonZeroUsize,
-    sync::Arc,
-    time::Duration,
-};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use wasmtime::{Config, EngineWeak, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+use wasmtime::{Config, EngineWeak, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
 /// How often running guests are stopped to look for interrupts and to let others run.
 pub(super) const EPOCH_TICK: Duration = Duration::from_millis(10);
@@ -66,17 +62,23 @@ impl Engine {
     pub fn new(options: &HostOptions) -> Result<Self, EngineError> {
         let pooled = pool_sizes(options).find_map(|instances| {
             let attempt = wasmtime::Engine::new(&config(options, Some(instances)));
-            attempt.inspect_err(|error| tracing::debug!(instances, %error, "cannot reserve the instance pool")).ok()
+            attempt
+                .inspect_err(|error| tracing::debug!(instances, %error, "cannot reserve the instance pool"))
+                .ok()
         });
         let inner = match pooled {
             Some(engine) => engine,
             None => {
                 tracing::warn!("no instance pool can be reserved; instances are allocated one by one");
-                wasmtime::Engine::new(&config(options, None)).map_err(|error| EngineError::new(format!("{error:#}")))?
+                wasmtime::Engine::new(&config(options, None))
+                    .map_err(|error| EngineError::new(format!("{error:#}")))?
             }
         };
         start_ticking(inner.weak()).map_err(|error| EngineError::new(error.to_string()))?;
-        Ok(Self { inner, options: Arc::new(options.clone()) })
+        Ok(Self {
+            inner,
+            options: Arc::new(options.clone()),
+        })
     }
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
@@ -91,16 +93,17 @@ impl Engine {
 /// The wanted size, then smaller ones: containers and `ulimit -v` may allow less address space.
 fn pool_sizes(options: &HostOptions) -> impl Iterator<Item = u32> {
     let wanted = options.instances_max.max(1);
-    [wanted, wanted / 4, wanted / 16].into_iter().filter(|instances| *instances >= 64 || *instances == wanted)
+    [wanted, wanted / 4, wanted / 16]
+        .into_iter()
+        .filter(move |instances| *instances >= 64 || *instances == wanted)
 }
 
 fn config(options: &HostOptions, pool: Option<u32>) -> Config {
     let mut config = Config::new();
     config
-        // Replay must give the same bits on every machine.
+        // Replay must give the same bits on every machine. Threads are not even compiled in.
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true)
-        .wasm_threads(false)
         .cranelift_opt_level(OptLevel::Speed)
         // Interrupts and fairness between guests on one thread.
         .epoch_interruption(true)
@@ -138,8 +141,7 @@ fn pooling(options: &HostOptions, instances: u32) -> PoolingAllocationConfig {
         .max_unused_warm_slots(100)
         // Small resets are cheaper by memset than by a system call.
         .linear_memory_keep_resident(16 << 10)
-        .table_keep_resident(4 << 10)
-        .memory_protection_keys(Enabled::No);
+        .table_keep_resident(4 << 10);
     pool
 }
 
@@ -151,5 +153,8 @@ fn start_ticking(engine: EngineWeak) -> std::io::Result<()> {
             std::thread::sleep(EPOCH_TICK);
         }
     };
-    std::thread::Builder::new().name("wasm-epoch".into()).spawn(tick).map(|_| ())
+    std::thread::Builder::new()
+        .name("wasm-epoch".into())
+        .spawn(tick)
+        .map(|_| ())
 }

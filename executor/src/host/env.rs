@@ -3,8 +3,12 @@
 use kiln_proto::ids::{ComponentVersion, WorkerId};
 
 /// Names that Kiln sets itself, in the order in which guests see them.
-const RESERVED: [&str; 4] =
-    ["GOLEM_AGENT_ID", "GOLEM_WORKER_NAME", "GOLEM_COMPONENT_ID", "GOLEM_COMPONENT_VERSION"];
+const RESERVED: [&str; 4] = [
+    "GOLEM_AGENT_ID",
+    "GOLEM_WORKER_NAME",
+    "GOLEM_COMPONENT_ID",
+    "GOLEM_COMPONENT_VERSION",
+];
 
 /// Merges the worker's variables over the component's and adds those that say who the worker is, last and in fixed order.
 #[must_use]
@@ -14,8 +18,12 @@ pub fn guest_environment(
     id: &WorkerId,
     version: ComponentVersion,
 ) -> Vec<(String, String)> {
-    let mut merged: Vec<(String, String)> = Vec::with_capacity(component.len() + worker.len() + RESERVED.len());
-    let given = component.iter().chain(worker).filter(|(name, _)| !RESERVED.contains(&name.as_str()));
+    let mut merged: Vec<(String, String)> =
+        Vec::with_capacity(component.len() + worker.len() + RESERVED.len());
+    let given = component
+        .iter()
+        .chain(worker)
+        .filter(|(name, _)| !RESERVED.contains(&name.as_str()));
     for (name, value) in given {
         match merged.iter_mut().find(|(known, _)| known == name) {
             Some((_, old)) => old.clone_from(value),
@@ -35,7 +43,9 @@ mod tests {
     use super::*;
 
     fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
-        list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        list.iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
     }
 
     #[test]
@@ -45,7 +55,12 @@ mod tests {
             name: "w".parse().expect("a valid name"),
         };
         let component = pairs(&[("A", "1"), ("GOLEM_WORKER_NAME", "forged"), ("B", "2")]);
-        let environment = guest_environment(&component, &pairs(&[("B", "3"), ("C", "4")]), &id, ComponentVersion(7));
+        let environment = guest_environment(
+            &component,
+            &pairs(&[("B", "3"), ("C", "4")]),
+            &id,
+            ComponentVersion(7),
+        );
         let expected = pairs(&[
             ("A", "1"),
             ("B", "3"),

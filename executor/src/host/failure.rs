@@ -11,7 +11,9 @@ const FRAMES_MAX: usize = 8;
 
 pub(super) fn start_error(error: &Error, state: &mut HostState) -> StartError {
     if let Some(full) = error.downcast_ref::<PoolConcurrencyLimitError>() {
-        return StartError::NoRoom { message: full.to_string() };
+        return StartError::NoRoom {
+            message: full.to_string(),
+        };
     }
     StartError::Guest(call_error(error, state))
 }
@@ -27,7 +29,11 @@ pub(super) fn call_error(error: &Error, state: &mut HostState) -> CallError {
     if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
         return CallError::Exit { code: *code, stderr };
     }
-    CallError::Trap { message: message(error), kind: kind(error, state), stderr }
+    CallError::Trap {
+        message: message(error),
+        kind: kind(error, state),
+        stderr,
+    }
 }
 
 fn kind(error: &Error, state: &HostState) -> TrapKind {
@@ -49,5 +55,9 @@ fn message(error: &Error) -> String {
         .filter_map(|frame| frame.func_name().map(str::to_owned))
         .take(FRAMES_MAX)
         .collect();
-    if frames.is_empty() { cause } else { format!("{cause} (in {})", frames.join(", called by ")) }
+    if frames.is_empty() {
+        cause
+    } else {
+        format!("{cause} (in {})", frames.join(", called by "))
+    }
 }

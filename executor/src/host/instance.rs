@@ -41,7 +41,14 @@ impl WorkerContext {
     #[must_use]
     pub fn new(id: WorkerId, component_version: ComponentVersion) -> Self {
         let outside = Arc::new(SystemOutside);
-        Self { id, component_version, args: Vec::new(), env: Vec::new(), config: Vec::new(), outside }
+        Self {
+            id,
+            component_version,
+            args: Vec::new(),
+            env: Vec::new(),
+            config: Vec::new(),
+            outside,
+        }
     }
 }
 
@@ -88,7 +95,13 @@ impl Instance {
         };
         store.data_mut().end_output();
         let functions = vec![None; component.targets().len()];
-        Ok(Self { store, instance, component: component.clone(), functions, usable: true })
+        Ok(Self {
+            store,
+            instance,
+            component: component.clone(),
+            functions,
+            usable: true,
+        })
     }
 
     /// Calls an exported function. Host calls go through the journal; nothing is committed here except what must be
@@ -105,6 +118,7 @@ impl Instance {
             return Err(CallError::Unusable);
         }
         let lowered = self.lower(function, arguments)?;
+        self.store.data().stdio.clear_stderr_tail();
         // Until the call has ended well: its future may be dropped at any point.
         self.usable = false;
         let result = match self.component.targets().get(function.slot) {
@@ -171,10 +185,20 @@ impl Instance {
         Ok(lowered)
     }
 
-    async fn call_export(&mut self, function: &FunctionRef, arguments: &[Val]) -> Result<Option<v1::Value>, CallError> {
-        let Some(export) = self.export(function.slot) else { return Err(CallError::Unusable) };
+    async fn call_export(
+        &mut self,
+        function: &FunctionRef,
+        arguments: &[Val],
+    ) -> Result<Option<v1::Value>, CallError> {
+        let Some(export) = self.export(function.slot) else {
+            return Err(CallError::Unusable);
+        };
         let mut result = [Val::Bool(false)];
-        let results = if function.signature.result.is_some() { &mut result[..] } else { &mut [] };
+        let results = if function.signature.result.is_some() {
+            &mut result[..]
+        } else {
+            &mut []
+        };
         let interrupter = self.store.data().interrupter.clone();
         let outcome = tokio::select! {
             biased;
@@ -186,7 +210,9 @@ impl Instance {
             Some(Err(error)) => return Err(call_error(&error, self.store.data_mut())),
             None => return Err(CallError::Interrupted),
         }
-        let Some(ty) = &function.signature.result else { return Ok(None) };
+        let Some(ty) = &function.signature.result else {
+            return Ok(None);
+        };
         let [val] = result;
         let value = lift(val, ty, &mut self.store.data_mut().resources);
         value.map(Some).map_err(|_| CallError::Unusable)
@@ -196,14 +222,18 @@ impl Instance {
         if let Some(function) = self.functions.get(slot)? {
             return Some(*function);
         }
-        let Some(Target::Export(index)) = self.component.targets().get(slot) else { return None };
+        let Some(Target::Export(index)) = self.component.targets().get(slot) else {
+            return None;
+        };
         let function = self.instance.get_func(&mut self.store, index)?;
         self.functions[slot] = Some(function);
         Some(function)
     }
 
     async fn drop_resource(&mut self, arguments: &[Val]) -> Result<(), CallError> {
-        let Some(Val::Resource(resource)) = arguments.first() else { return Err(CallError::Unusable) };
+        let Some(Val::Resource(resource)) = arguments.first() else {
+            return Err(CallError::Unusable);
+        };
         let dropped = resource.resource_drop_async(self.store.as_context_mut()).await;
         dropped.map_err(|error| call_error(&error, self.store.data_mut()))
     }

@@ -9,7 +9,11 @@ pub(crate) struct MemoryLimiter {
 
 impl MemoryLimiter {
     pub(super) fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, used: 0, refused: false }
+        Self {
+            bytes_max,
+            used: 0,
+            refused: false,
+        }
     }
 
     /// Linear memory of the instance, in bytes.
@@ -24,7 +28,12 @@ impl MemoryLimiter {
 }
 
 impl ResourceLimiter for MemoryLimiter {
-    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         let total = self.used.saturating_add(desired.saturating_sub(current));
         if total > self.bytes_max || maximum.is_some_and(|maximum| desired > maximum) {
             self.refused = true;
@@ -39,7 +48,12 @@ impl ResourceLimiter for MemoryLimiter {
         Ok(())
     }
 
-    fn table_growing(&mut self, _current: usize, _desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        _desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         Ok(true)
     }
 }

@@ -41,7 +41,9 @@ pub(crate) fn is_offered(import: &str) -> bool {
     let (name, version) = import.split_once('@').unwrap_or((import, ""));
     // A pre-release is a track of its own.
     let fits = |track: &str| version.starts_with(track) && !version.contains('-');
-    OFFERED.iter().any(|(offered, track)| *offered == name && fits(track))
+    OFFERED
+        .iter()
+        .any(|(offered, track)| *offered == name && fits(track))
 }
 
 /// Everything that guests can import. Versions of one track (0.2.x) resolve to the same definition.

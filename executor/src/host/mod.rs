@@ -28,6 +28,6 @@ pub use engine::{Engine, EngineError, HostOptions};
 pub use error::{CallError, StartError, TrapKind};
 pub use instance::{Instance, WorkerContext};
 pub use interrupt::Interrupter;
-pub use outside::{Outside, SystemOutside};
 pub(crate) use linker::{is_offered, linker};
+pub use outside::{Outside, SystemOutside};
 pub(crate) use state::HostState;

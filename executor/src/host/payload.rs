@@ -6,11 +6,15 @@ use kiln_proto::v1::{Payload, Value, ValueList, payload, value::Kind};
 pub(super) const NOTHING: Payload = Payload { payload: None };
 
 pub(super) fn request(value: Value) -> Payload {
-    Payload { payload: Some(payload::Payload::Value(value)) }
+    Payload {
+        payload: Some(payload::Payload::Value(value)),
+    }
 }
 
 pub(super) fn u64_value(number: u64) -> Value {
-    Value { kind: Some(Kind::U64Value(number)) }
+    Value {
+        kind: Some(Kind::U64Value(number)),
+    }
 }
 
 /// The number, or 0: what is recorded was written by `u64_value`.
@@ -22,11 +26,17 @@ pub(super) fn u64_of(value: &Value) -> u64 {
 }
 
 pub(super) fn string(text: &str) -> Value {
-    Value { kind: Some(Kind::StringValue(text.to_owned())) }
+    Value {
+        kind: Some(Kind::StringValue(text.to_owned())),
+    }
 }
 
 pub(super) fn list_of(values: impl Iterator<Item = Value>) -> Value {
-    Value { kind: Some(Kind::List(ValueList { values: values.collect() })) }
+    Value {
+        kind: Some(Kind::List(ValueList {
+            values: values.collect(),
+        })),
+    }
 }
 
 pub(super) fn text_of(value: Value) -> Option<String> {

@@ -23,7 +23,12 @@ struct Kept {
 impl ResourceTable {
     /// `uri` names the worker in the handles.
     pub(super) fn new(uri: String) -> Self {
-        Self { uri, next: 0, kept: BTreeMap::new(), leaving: Vec::new() }
+        Self {
+            uri,
+            next: 0,
+            kept: BTreeMap::new(),
+            leaving: Vec::new(),
+        }
     }
 
     /// The call is on its way: forgets the handles that it took.
@@ -40,9 +45,15 @@ impl ResourceTable {
 
     fn check(&self, handle: &HandleValue, ty: &str) -> Result<&Kept, String> {
         if handle.uri != self.uri {
-            return Err(format!("a handle of {}: cannot resolve handle belonging to a different worker", handle.uri));
+            return Err(format!(
+                "a handle of {}: cannot resolve handle belonging to a different worker",
+                handle.uri
+            ));
         }
-        let kept = self.kept.get(&handle.id).ok_or_else(|| format!("handle {}: resource not found", handle.id))?;
+        let kept = self
+            .kept
+            .get(&handle.id)
+            .ok_or_else(|| format!("handle {}: resource not found", handle.id))?;
         if *kept.ty != *ty {
             return Err(format!("handle {} of resource {}", handle.id, kept.ty));
         }
@@ -67,7 +78,16 @@ impl KeepResource for ResourceTable {
     fn keep(&mut self, resource: ResourceAny, ty: &str) -> HandleValue {
         let id = self.next;
         self.next += 1;
-        self.kept.insert(id, Kept { resource, ty: ty.into() });
-        HandleValue { uri: self.uri.clone(), id }
+        self.kept.insert(
+            id,
+            Kept {
+                resource,
+                ty: ty.into(),
+            },
+        );
+        HandleValue {
+            uri: self.uri.clone(),
+            id,
+        }
     }
 }

@@ -6,7 +6,9 @@ use wasmtime::component::ResourceTable as WasiTable;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::{Interrupter, Outside, WorkerContext, limiter::MemoryLimiter, resources::ResourceTable, stdio::Stdio};
+use super::{
+    Interrupter, Outside, WorkerContext, limiter::MemoryLimiter, resources::ResourceTable, stdio::Stdio,
+};
 use crate::{component::LoadedComponent, journal::Journal};
 
 /// What host functions see of the worker that calls them.
@@ -33,14 +35,29 @@ pub(crate) struct HostState {
 
 impl HostState {
     /// Prepares a worker's surroundings.
-    pub(super) fn new(component: &LoadedComponent, context: WorkerContext, journal: Journal) -> io::Result<Self> {
+    pub(super) fn new(
+        component: &LoadedComponent,
+        context: WorkerContext,
+        journal: Journal,
+    ) -> io::Result<Self> {
         let stdio = Stdio::default();
         let mut wasi = WasiCtx::builder();
-        wasi.stdout(stdio.stdout()).stderr(stdio.stderr()).allow_tcp(false).allow_udp(false);
-        let uses_files = component.imports().iter().any(|import| import.starts_with("wasi:filesystem/preopens"));
-        let folder = if uses_files { Some(tempfile::Builder::new().prefix("kiln-worker-").tempdir()?) } else { None };
+        wasi.stdout(stdio.stdout())
+            .stderr(stdio.stderr())
+            .allow_tcp(false)
+            .allow_udp(false);
+        let uses_files = component
+            .imports()
+            .iter()
+            .any(|import| import.starts_with("wasi:filesystem/preopens"));
+        let folder = if uses_files {
+            Some(tempfile::Builder::new().prefix("kiln-worker-").tempdir()?)
+        } else {
+            None
+        };
         if let Some(folder) = &folder {
-            wasi.preopened_dir(folder.path(), "/", FsPerms::ReadWrite).map_err(io::Error::other)?;
+            wasi.preopened_dir(folder.path(), "/", FsPerms::ReadWrite)
+                .map_err(io::Error::other)?;
         }
         Ok(Self {
             journal,
@@ -71,12 +88,19 @@ impl HostState {
 
 impl WasiView for HostState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
     }
 }
 
 impl WasiHttpView for HostState {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: Default::default() }
+        WasiHttpCtxView {
+            ctx: &mut self.http,
+            table: &mut self.table,
+            hooks: Default::default(),
+        }
     }
 }

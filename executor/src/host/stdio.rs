@@ -32,17 +32,27 @@ struct Lines {
 
 impl Stdio {
     pub(super) fn stdout(&self) -> LineStream {
-        LineStream { lines: self.lines.clone(), level: Level::Stdout }
+        LineStream {
+            lines: self.lines.clone(),
+            level: Level::Stdout,
+        }
     }
 
     pub(super) fn stderr(&self) -> LineStream {
-        LineStream { lines: self.lines.clone(), level: Level::Stderr }
+        LineStream {
+            lines: self.lines.clone(),
+            level: Level::Stderr,
+        }
     }
 
     /// Removes the complete lines.
     pub(super) fn take(&self) -> Vec<LogEntry> {
         let mut lines = self.lines.lock();
-        if lines.complete.is_empty() { Vec::new() } else { std::mem::take(&mut lines.complete) }
+        if lines.complete.is_empty() {
+            Vec::new()
+        } else {
+            std::mem::take(&mut lines.complete)
+        }
     }
 
     /// Ends lines that the guest left without a newline.
@@ -60,7 +70,12 @@ impl Stdio {
     /// The last lines that the guest wrote to stderr.
     pub(super) fn stderr_tail(&self) -> String {
         let lines = self.lines.lock();
-        lines.stderr_tail.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
+        lines
+            .stderr_tail
+            .iter()
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 }
 
@@ -92,11 +107,19 @@ impl Lines {
             }
             self.stderr_tail.push_back(message.clone());
         }
-        self.complete.push(LogEntry { level: level.into(), context: String::new(), message });
+        self.complete.push(LogEntry {
+            level: level.into(),
+            context: String::new(),
+            message,
+        });
     }
 
     fn rest(&mut self, level: Level) -> &mut Vec<u8> {
-        if level == Level::Stderr { &mut self.stderr_rest } else { &mut self.stdout_rest }
+        if level == Level::Stderr {
+            &mut self.stderr_rest
+        } else {
+            &mut self.stdout_rest
+        }
     }
 }
 
@@ -119,7 +142,10 @@ impl StdoutStream for LineStream {
     }
 
     fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(Self { lines: self.lines.clone(), level: self.level })
+        Box::new(Self {
+            lines: self.lines.clone(),
+            level: self.level,
+        })
     }
 }
 
@@ -160,7 +186,12 @@ mod tests {
         out.write("b\nc".into()).expect("never fails");
         stdio.end_lines();
         let lines: Vec<(Level, String)> = stdio.take().into_iter().map(|l| (l.level(), l.message)).collect();
-        let expected = [(Level::Stderr, "x"), (Level::Stderr, "y"), (Level::Stdout, "ab"), (Level::Stdout, "c")];
+        let expected = [
+            (Level::Stderr, "x"),
+            (Level::Stderr, "y"),
+            (Level::Stdout, "ab"),
+            (Level::Stdout, "c"),
+        ];
         assert_eq!(lines, expected.map(|(level, text)| (level, text.to_owned())));
         assert_eq!(stdio.stderr_tail(), "x\ny");
         assert!(stdio.take().is_empty());

@@ -55,7 +55,9 @@ impl Cursor {
         store: &dyn OplogStore,
         worker: &WorkerId,
     ) -> Result<Option<(OplogIndex, Arc<OplogEntry>)>, Error> {
-        let Some(taken) = self.head.take() else { return Ok(None) };
+        let Some(taken) = self.head.take() else {
+            return Ok(None);
+        };
         self.replayed = taken.0;
         self.settle(store, worker)?;
         Ok(Some(taken))
@@ -98,17 +100,35 @@ impl Cursor {
         }
     }
 
-    fn read_next(&mut self, store: &dyn OplogStore, worker: &WorkerId) -> Result<(OplogIndex, Arc<OplogEntry>), Error> {
-        let corrupt = |index, what| Error::Corrupt { worker: worker.clone(), index, what };
+    fn read_next(
+        &mut self,
+        store: &dyn OplogStore,
+        worker: &WorkerId,
+    ) -> Result<(OplogIndex, Arc<OplogEntry>), Error> {
+        let corrupt = |index, what| Error::Corrupt {
+            worker: worker.clone(),
+            index,
+            what,
+        };
         if self.page.is_empty() {
             let page = store
                 .read(worker, self.next, PageLimits::default())
-                .map_err(|source| Error::Read { worker: worker.clone(), from: self.next, source })?;
+                .map_err(|source| Error::Read {
+                    worker: worker.clone(),
+                    from: self.next,
+                    source,
+                })?;
             self.page = page.into();
         }
-        let (index, bytes) = self.page.pop_front().ok_or_else(|| corrupt(self.next, "no entry is stored".to_owned()))?;
+        let (index, bytes) = self
+            .page
+            .pop_front()
+            .ok_or_else(|| corrupt(self.next, "no entry is stored".to_owned()))?;
         if index != self.next {
-            return Err(corrupt(self.next, format!("the next stored entry has index {index}")));
+            return Err(corrupt(
+                self.next,
+                format!("the next stored entry has index {index}"),
+            ));
         }
         let entry = OplogEntry::decode(bytes).map_err(|error| corrupt(index, error.to_string()))?;
         if entry.entry.is_none() {

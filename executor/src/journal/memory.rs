@@ -27,13 +27,16 @@ impl MemoryOplog {
     /// # Errors
     /// `CORRUPT` when one cannot be decoded.
     pub fn entries(&self) -> Result<Vec<OplogEntry>, Error> {
-        let decode = |bytes: &Bytes| OplogEntry::decode(bytes.clone()).map_err(|e| Error::corrupt(e.to_string()));
+        let decode =
+            |bytes: &Bytes| OplogEntry::decode(bytes.clone()).map_err(|e| Error::corrupt(e.to_string()));
         self.entries.lock().iter().map(decode).collect()
     }
 
     /// Drops all entries after `last`, as a crash before their commit would.
     pub fn truncate(&self, last: OplogIndex) {
-        self.entries.lock().truncate(usize::try_from(last.0).unwrap_or(usize::MAX));
+        self.entries
+            .lock()
+            .truncate(usize::try_from(last.0).unwrap_or(usize::MAX));
     }
 }
 
@@ -48,16 +51,26 @@ impl OplogStore for MemoryOplog {
     ) -> Result<(), Error> {
         let mut stored = self.entries.lock();
         if first.0 != stored.len() as u64 + 1 {
-            return Err(Error::conflict(format!("expected index {}, not {first}", stored.len() + 1)));
+            return Err(Error::conflict(format!(
+                "expected index {}, not {first}",
+                stored.len() + 1
+            )));
         }
         stored.extend(entries);
         Ok(())
     }
 
-    fn read(&self, _worker: &WorkerId, from: OplogIndex, limits: PageLimits) -> Result<Vec<(OplogIndex, Bytes)>, Error> {
+    fn read(
+        &self,
+        _worker: &WorkerId,
+        from: OplogIndex,
+        limits: PageLimits,
+    ) -> Result<Vec<(OplogIndex, Bytes)>, Error> {
         let stored = self.entries.lock();
         let skip = usize::try_from(from.0.saturating_sub(1)).unwrap_or(usize::MAX);
         let page = stored.iter().enumerate().skip(skip).take(limits.entries_max);
-        Ok(page.map(|(at, bytes)| (OplogIndex(at as u64 + 1), bytes.clone())).collect())
+        Ok(page
+            .map(|(at, bytes)| (OplogIndex(at as u64 + 1), bytes.clone()))
+            .collect())
     }
 }

@@ -48,7 +48,13 @@ impl Options {
     /// Starts from `last` with nothing skipped, and the system's clock.
     #[must_use]
     pub fn new(worker: WorkerId, epoch: Epoch, last: OplogIndex) -> Self {
-        Self { worker, epoch, last, skipped: Regions::default(), now_ns: system_now_ns }
+        Self {
+            worker,
+            epoch,
+            last,
+            skipped: Regions::default(),
+            now_ns: system_now_ns,
+        }
     }
 }
 
@@ -85,7 +91,11 @@ impl Journal {
     pub fn open(store: Arc<dyn OplogStore>, options: Options) -> Result<Self, Error> {
         let mut cursor = Cursor::new(options.last, options.skipped);
         cursor.settle(&*store, &options.worker)?;
-        let state = State { cursor, tail: Tail::after(options.last), commits: 0 };
+        let state = State {
+            cursor,
+            tail: Tail::after(options.last),
+            commits: 0,
+        };
         Ok(Self {
             shared: Arc::new(Shared {
                 worker: options.worker,
@@ -145,7 +155,10 @@ impl Journal {
     /// Adds an entry to the uncommitted tail and returns its index.
     pub fn append(&self, entry: Entry) -> OplogIndex {
         let timestamp_ns = (self.shared.now_ns)();
-        let entry = OplogEntry { timestamp_ns, entry: Some(entry) };
+        let entry = OplogEntry {
+            timestamp_ns,
+            entry: Some(entry),
+        };
         self.shared.state.lock().tail.push(&entry)
     }
 
@@ -190,7 +203,11 @@ impl Journal {
             .store
             .append(&shared.worker, shared.epoch, first, entries)
             .await
-            .map_err(|source| Error::Append { worker: shared.worker.clone(), first, source })?;
+            .map_err(|source| Error::Append {
+                worker: shared.worker.clone(),
+                first,
+                source,
+            })?;
         let mut state = shared.state.lock();
         state.tail.mend();
         state.commits += 1;
@@ -204,6 +221,8 @@ impl Journal {
 }
 
 fn system_now_ns() -> u64 {
-    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let since_epoch = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -40,7 +40,10 @@ impl Regions {
 
 impl<'a> FromIterator<&'a RegionEntry> for Regions {
     fn from_iter<I: IntoIterator<Item = &'a RegionEntry>>(entries: I) -> Self {
-        let region = |entry: &RegionEntry| Region { start: OplogIndex(entry.start), end: OplogIndex(entry.end) };
+        let region = |entry: &RegionEntry| Region {
+            start: OplogIndex(entry.start),
+            end: OplogIndex(entry.end),
+        };
         Self::new(entries.into_iter().map(region).collect())
     }
 }
@@ -50,7 +53,10 @@ mod tests {
     use super::*;
 
     fn regions(list: &[(u64, u64)]) -> Regions {
-        let region = |&(start, end): &(u64, u64)| Region { start: OplogIndex(start), end: OplogIndex(end) };
+        let region = |&(start, end): &(u64, u64)| Region {
+            start: OplogIndex(start),
+            end: OplogIndex(end),
+        };
         Regions::new(list.iter().map(region).collect())
     }
 
@@ -63,7 +69,12 @@ mod tests {
     #[test]
     fn says_where_the_region_of_an_index_ends() {
         let regions = regions(&[(2, 4), (8, 8)]);
-        let ends: Vec<Option<u64>> = (1..=9).map(|i| regions.end_of(OplogIndex(i)).map(|end| end.0)).collect();
-        assert_eq!(ends, [None, Some(4), Some(4), Some(4), None, None, None, Some(8), None]);
+        let ends: Vec<Option<u64>> = (1..=9)
+            .map(|i| regions.end_of(OplogIndex(i)).map(|end| end.0))
+            .collect();
+        assert_eq!(
+            ends,
+            [None, Some(4), Some(4), Some(4), None, None, None, Some(8), None]
+        );
     }
 }

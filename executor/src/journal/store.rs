@@ -25,7 +25,12 @@ pub trait OplogStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the storage engine fails.
-    fn read(&self, worker: &WorkerId, from: OplogIndex, limits: PageLimits) -> Result<Vec<(OplogIndex, Bytes)>, Error>;
+    fn read(
+        &self,
+        worker: &WorkerId,
+        from: OplogIndex,
+        limits: PageLimits,
+    ) -> Result<Vec<(OplogIndex, Bytes)>, Error>;
 }
 
 /// How large a page may be.
@@ -39,6 +44,9 @@ pub struct PageLimits {
 
 impl Default for PageLimits {
     fn default() -> Self {
-        Self { entries_max: 256, bytes_max: 1 << 20 }
+        Self {
+            entries_max: 256,
+            bytes_max: 1 << 20,
+        }
     }
 }

@@ -13,7 +13,11 @@ pub(super) struct Tail {
 
 impl Tail {
     pub(super) fn after(last: OplogIndex) -> Self {
-        Self { first: last.next(), entries: Vec::new(), broken: false }
+        Self {
+            first: last.next(),
+            entries: Vec::new(),
+            broken: false,
+        }
     }
 
     pub(super) fn next_index(&self) -> OplogIndex {

@@ -36,6 +36,9 @@ impl From<Kind> for FunctionType {
             Kind::WriteRemote => (Wire::WriteRemote, 0),
             Kind::WriteRemoteBatched(begin) => (Wire::WriteRemoteBatched, begin.map_or(0, |index| index.0)),
         };
-        Self { kind: wire.into(), begin_index }
+        Self {
+            kind: wire.into(),
+            begin_index,
+        }
     }
 }

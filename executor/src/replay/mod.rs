@@ -8,5 +8,5 @@ mod divergence;
 mod kind;
 pub mod step;
 
-pub use divergence::Divergence;
+pub use divergence::{Divergence, describe, kind_name};
 pub use kind::Kind;

@@ -1,8 +1,10 @@
 //! One host call of the guest against the oplog (semantics.md §5.1): begin, then either the recorded response or a new
 //! effect that is persisted, then end.
 
-use kiln_proto::v1::{BeginIndexEntry, EmptyEntry, ImportedFunctionInvokedEntry, Payload, oplog_entry::Entry};
 use kiln_proto::ids::OplogIndex;
+use kiln_proto::v1::{
+    BeginIndexEntry, EmptyEntry, ImportedFunctionInvokedEntry, Payload, oplog_entry::Entry,
+};
 
 use super::{Divergence, Kind, divergence::describe};
 use crate::journal::{self, Journal};
@@ -36,7 +38,12 @@ pub struct Call {
 ///
 /// # Errors
 /// See [`StepError`].
-pub async fn begin(journal: &Journal, function: &'static str, kind: Kind, marked: bool) -> Result<Call, StepError> {
+pub async fn begin(
+    journal: &Journal,
+    function: &'static str,
+    kind: Kind,
+    marked: bool,
+) -> Result<Call, StepError> {
     let begin = if !marked {
         journal.current_index()
     } else if journal.is_live() {
@@ -44,13 +51,20 @@ pub async fn begin(journal: &Journal, function: &'static str, kind: Kind, marked
         journal.commit().await?;
         begin
     } else {
-        let begin = expect(journal, "begin-remote-write", |entry| matches!(entry, Entry::BeginRemoteWrite(_)))?;
+        let begin = expect(journal, "begin-remote-write", |entry| {
+            matches!(entry, Entry::BeginRemoteWrite(_))
+        })?;
         if journal.is_live() {
             return Err(StepError::NotRepeatable);
         }
         begin
     };
-    Ok(Call { function, kind, begin, marked })
+    Ok(Call {
+        function,
+        kind,
+        begin,
+        marked,
+    })
 }
 
 impl Call {
@@ -79,9 +93,13 @@ impl Call {
     /// See [`StepError`].
     pub async fn end(self, journal: &Journal, live: bool) -> Result<(), StepError> {
         if self.marked && journal.is_live() {
-            journal.append(Entry::EndRemoteWrite(BeginIndexEntry { begin_index: self.begin.0 }));
+            journal.append(Entry::EndRemoteWrite(BeginIndexEntry {
+                begin_index: self.begin.0,
+            }));
         } else if self.marked {
-            expect(journal, "end-remote-write", |entry| matches!(entry, Entry::EndRemoteWrite(_)))?;
+            expect(journal, "end-remote-write", |entry| {
+                matches!(entry, Entry::EndRemoteWrite(_))
+            })?;
         }
         if live && self.kind.is_remote_write() {
             journal.commit().await?;
@@ -120,15 +138,28 @@ fn persist(journal: &Journal, function: &str, kind: Kind, request: Payload, resp
 
 /// Takes the next recorded entry, which has to be this very call.
 fn recorded(journal: &Journal, function: &str, request: &Payload) -> Result<Option<Payload>, StepError> {
-    let Some((index, entry)) = journal.peek() else { return Ok(None) };
+    let Some((index, entry)) = journal.peek() else {
+        return Ok(None);
+    };
     let diverged = |expected: String, actual: String| {
-        StepError::from(Box::new(Divergence { worker: journal.worker().clone(), index, expected, actual }))
+        StepError::from(Box::new(Divergence {
+            worker: journal.worker().clone(),
+            index,
+            expected,
+            actual,
+        }))
     };
     let Some(Entry::ImportedFunctionInvoked(call)) = &entry.entry else {
-        return Err(diverged(describe(entry.entry.as_ref()), format!("the host call {function}")));
+        return Err(diverged(
+            describe(entry.entry.as_ref()),
+            format!("the host call {function}"),
+        ));
     };
     if call.function_name != function {
-        return Err(diverged(describe(entry.entry.as_ref()), format!("the host call {function}")));
+        return Err(diverged(
+            describe(entry.entry.as_ref()),
+            format!("the host call {function}"),
+        ));
     }
     if call.request.as_ref() != Some(request) {
         let shown = |payload: Option<&Payload>| format!("{function} with the request {payload:?}");
@@ -147,7 +178,13 @@ fn expect(journal: &Journal, kind: &str, fits: impl Fn(&Entry) -> bool) -> Resul
         }
         Some((index, entry)) => {
             let (worker, expected) = (journal.worker().clone(), describe(entry.entry.as_ref()));
-            Err(Box::new(Divergence { worker, index, expected, actual: kind.to_owned() }).into())
+            Err(Box::new(Divergence {
+                worker,
+                index,
+                expected,
+                actual: kind.to_owned(),
+            })
+            .into())
         }
         None => Ok(journal.current_index()),
     }

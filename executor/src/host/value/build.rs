@@ -54,7 +54,10 @@ pub(super) fn list(element: &Type, values: Vec<Value>) -> Value {
 /// A name with its position, if it is among `names`.
 pub(super) fn case_name<'a>(names: impl IntoIterator<Item = &'a str>, name: &str) -> Option<CaseName> {
     let index = names.into_iter().position(|known| known == name)?;
-    Some(CaseName { name: name.to_owned(), index: u32::try_from(index).ok()? })
+    Some(CaseName {
+        name: name.to_owned(),
+        index: u32::try_from(index).ok()?,
+    })
 }
 
 pub(super) fn find_case<'a>(cases: &'a [Case], name: &str) -> Option<&'a Case> {
@@ -63,21 +66,35 @@ pub(super) fn find_case<'a>(cases: &'a [Case], name: &str) -> Option<&'a Case> {
 
 pub(super) fn variant(cases: &[Case], name: &str, payload: Option<Value>) -> Option<Value> {
     let case = case_name(cases.iter().map(|case| &*case.name), name)?;
-    Some(value(Kind::Variant(Box::new(VariantValue { case: Some(case), payload: payload.map(Box::new) }))))
+    Some(value(Kind::Variant(Box::new(VariantValue {
+        case: Some(case),
+        payload: payload.map(Box::new),
+    }))))
 }
 
 pub(super) fn option(some: Option<Value>) -> Value {
-    value(Kind::Option(Box::new(OptionValue { value: some.map(Box::new) })))
+    value(Kind::Option(Box::new(OptionValue {
+        value: some.map(Box::new),
+    })))
 }
 
 pub(super) fn result(is_error: bool, payload: Option<Value>) -> Value {
-    value(Kind::Result(Box::new(ResultValue { is_error, payload: payload.map(Box::new) })))
+    value(Kind::Result(Box::new(ResultValue {
+        is_error,
+        payload: payload.map(Box::new),
+    })))
 }
 
 /// Flags in declaration order. Every name in `set` is declared.
 pub(super) fn flags(declared: &[Box<str>], set: &[&str]) -> Value {
-    let chosen = declared.iter().enumerate().filter(|(_, name)| set.contains(&&***name));
-    let mut flags = FlagsValue { declared: u32::try_from(declared.len()).unwrap_or(u32::MAX), ..Default::default() };
+    let chosen = declared
+        .iter()
+        .enumerate()
+        .filter(|(_, name)| set.contains(&&***name));
+    let mut flags = FlagsValue {
+        declared: u32::try_from(declared.len()).unwrap_or(u32::MAX),
+        ..Default::default()
+    };
     for (at, name) in chosen {
         flags.set.push(name.to_string());
         flags.indices.push(u32::try_from(at).unwrap_or(u32::MAX));
@@ -89,11 +106,17 @@ pub(super) fn flags(declared: &[Box<str>], set: &[&str]) -> Value {
 pub(super) fn handle(text: &str) -> Option<Value> {
     let (uri, id) = text.rsplit_once('/')?;
     let id = id.parse().ok()?;
-    is_worker_uri(uri).then(|| value(Kind::Handle(HandleValue { uri: uri.to_owned(), id })))
+    is_worker_uri(uri).then(|| {
+        value(Kind::Handle(HandleValue {
+            uri: uri.to_owned(),
+            id,
+        }))
+    })
 }
 
 pub(super) fn is_worker_uri(uri: &str) -> bool {
-    uri.strip_prefix("urn:worker:").is_some_and(|rest| rest.contains('/'))
+    uri.strip_prefix("urn:worker:")
+        .is_some_and(|rest| rest.contains('/'))
 }
 
 /// What to write for a handle.

@@ -25,7 +25,11 @@ pub(super) fn check_count(signature: &Signature, got: usize) -> Result<(), Argum
     if got == expected {
         return Ok(());
     }
-    Err(ArgumentError::Count { expected, got, signature: signature.to_string() })
+    Err(ArgumentError::Count {
+        expected,
+        got,
+        signature: signature.to_string(),
+    })
 }
 
 fn fit(value: Value, ty: &Type, path: &Path<'_>) -> Result<Value, Unfit> {
@@ -55,10 +59,14 @@ fn fit(value: Value, ty: &Type, path: &Path<'_>) -> Result<Value, Unfit> {
             return Ok(build::list(element, fit_all(list.values, |_| element, path)?));
         }
         (Type::FixedList(element, length), Kind::List(list)) if list.values.len() == *length as usize => {
-            Kind::List(ValueList { values: fit_all(list.values, |_| element, path)? })
+            Kind::List(ValueList {
+                values: fit_all(list.values, |_| element, path)?,
+            })
         }
         (Type::Tuple(types), Kind::Tuple(tuple)) if tuple.values.len() == types.len() => {
-            Kind::Tuple(ValueList { values: fit_all(tuple.values, |at| &types[at], path)? })
+            Kind::Tuple(ValueList {
+                values: fit_all(tuple.values, |at| &types[at], path)?,
+            })
         }
         (Type::Record(fields), Kind::Record(record)) => Kind::Record(fit_record(record, fields, ty, path)?),
         (Type::Variant(_) | Type::Enum(_) | Type::Option(_) | Type::Result(_) | Type::Flags(_), kind) => {
@@ -75,7 +83,11 @@ fn fit_all<'t>(
     ty: impl Fn(usize) -> &'t Type,
     path: &Path<'_>,
 ) -> Result<Vec<Value>, Unfit> {
-    values.into_iter().enumerate().map(|(at, value)| fit(value, ty(at), &path.index(at))).collect()
+    values
+        .into_iter()
+        .enumerate()
+        .map(|(at, value)| fit(value, ty(at), &path.index(at)))
+        .collect()
 }
 
 fn fit_record(
@@ -85,15 +97,30 @@ fn fit_record(
     path: &Path<'_>,
 ) -> Result<RecordValue, Unfit> {
     if record.fields.len() != fields.len() {
-        return Err(Unfit::new(path, ty, format!("a record of {} fields", record.fields.len())));
+        return Err(Unfit::new(
+            path,
+            ty,
+            format!("a record of {} fields", record.fields.len()),
+        ));
     }
     let mut fitted = Vec::with_capacity(fields.len());
     for (given, field) in record.fields.into_iter().zip(fields) {
         if given.name != *field.name {
-            return Err(Unfit::new(path, format!("field {}", field.name), format!("field {}", given.name)));
+            return Err(Unfit::new(
+                path,
+                format!("field {}", field.name),
+                format!("field {}", given.name),
+            ));
         }
-        let value = fit(given.value.unwrap_or_default(), &field.ty, &path.field(&field.name))?;
-        fitted.push(FieldValue { name: given.name, value: Some(value) });
+        let value = fit(
+            given.value.unwrap_or_default(),
+            &field.ty,
+            &path.field(&field.name),
+        )?;
+        fitted.push(FieldValue {
+            name: given.name,
+            value: Some(value),
+        });
     }
     Ok(RecordValue { fields: fitted })
 }
@@ -106,27 +133,45 @@ fn fit_choice(kind: Kind, ty: &Type, path: &Path<'_>) -> Result<Value, Unfit> {
                 let expected = build::one_of(cases.iter().map(|case| &*case.name));
                 return Err(Unfit::new(path, expected, format!("case {name}")));
             };
-            let payload =
-                fit_payload(variant.payload.map(|p| *p), case.payload.as_ref(), &path.case(&case.name))?;
+            let payload = fit_payload(
+                variant.payload.map(|p| *p),
+                case.payload.as_ref(),
+                &path.case(&case.name),
+            )?;
             build::variant(cases, &name, payload).ok_or_else(|| Unfit::new(path, ty, name))
         }
         (Type::Enum(names), Kind::EnumValue(case)) => {
             match build::case_name(names.iter().map(|name| &**name), &case.name) {
                 Some(case) => Ok(build::value(Kind::EnumValue(case))),
-                None => Err(Unfit::new(path, build::one_of(names.iter().map(|name| &**name)), case.name)),
+                None => Err(Unfit::new(
+                    path,
+                    build::one_of(names.iter().map(|name| &**name)),
+                    case.name,
+                )),
             }
         }
         (Type::Option(some), Kind::Option(option)) => {
-            let value = option.value.map(|value| fit(*value, some, &path.case("some"))).transpose()?;
+            let value = option
+                .value
+                .map(|value| fit(*value, some, &path.case("some")))
+                .transpose()?;
             Ok(build::option(value))
         }
         (Type::Result(sides), Kind::Result(result)) => {
-            let (name, ty) = if result.is_error { ("err", &sides.1) } else { ("ok", &sides.0) };
+            let (name, ty) = if result.is_error {
+                ("err", &sides.1)
+            } else {
+                ("ok", &sides.0)
+            };
             let payload = fit_payload(result.payload.map(|p| *p), ty.as_ref(), &path.case(name))?;
             Ok(build::result(result.is_error, payload))
         }
         (Type::Flags(declared), Kind::Flags(flags)) => {
-            if let Some(unknown) = flags.set.iter().find(|flag| !declared.iter().any(|known| **known == ***flag)) {
+            if let Some(unknown) = flags
+                .set
+                .iter()
+                .find(|flag| !declared.iter().any(|known| **known == ***flag))
+            {
                 let expected = build::one_of(declared.iter().map(|name| &**name));
                 return Err(Unfit::new(path, expected, format!("flag {unknown}")));
             }

@@ -17,7 +17,9 @@ pub fn parse_json(signature: &Signature, text: &str) -> Result<Vec<Value>, Argum
         check_count(signature, 0)?;
         return Ok(Vec::new());
     }
-    let json: Json = serde_json::from_str(text).map_err(|e| ArgumentError::Json { message: e.to_string() })?;
+    let json: Json = serde_json::from_str(text).map_err(|e| ArgumentError::Json {
+        message: e.to_string(),
+    })?;
     match json {
         Json::Array(arguments) => from_json(signature, &arguments),
         Json::Null => from_json(signature, &[]),
@@ -32,7 +34,9 @@ fn from_json(signature: &Signature, arguments: &[Json]) -> Result<Vec<Value>, Ar
     check_count(signature, arguments.len())?;
     let pairs = signature.params.iter().zip(arguments).enumerate();
     pairs
-        .map(|(at, (param, json))| read(json, &param.ty, &Path::Root).map_err(|unfit| unfit.of_argument(at + 1, param)))
+        .map(|(at, (param, json))| {
+            read(json, &param.ty, &Path::Root).map_err(|unfit| unfit.of_argument(at + 1, param))
+        })
         .collect()
 }
 
@@ -40,16 +44,22 @@ pub(super) fn read(json: &Json, ty: &Type, path: &Path<'_>) -> Result<Value, Unf
     let unfit = || Unfit::new(path, ty, shown(json));
     match (ty, json) {
         (Type::Bool, Json::Bool(b)) => Ok(build::value(Kind::BoolValue(*b))),
-        (Type::U8 | Type::U16 | Type::U32 | Type::U64 | Type::S8 | Type::S16 | Type::S32 | Type::S64, json) => {
-            integer_of(json)
-                .and_then(|number| build::integer(ty, number))
-                .ok_or_else(|| Unfit::new(path, build::range(ty), shown(json)))
-        }
-        #[allow(clippy::cast_possible_truncation, reason = "a JSON number is rounded to the nearest f32")]
-        (Type::F32, json) => {
-            float_of(json).map(|n| build::value(Kind::F32Value(n as f32))).ok_or_else(unfit)
-        }
-        (Type::F64, json) => float_of(json).map(|n| build::value(Kind::F64Value(n))).ok_or_else(unfit),
+        (
+            Type::U8 | Type::U16 | Type::U32 | Type::U64 | Type::S8 | Type::S16 | Type::S32 | Type::S64,
+            json,
+        ) => integer_of(json)
+            .and_then(|number| build::integer(ty, number))
+            .ok_or_else(|| Unfit::new(path, build::range(ty), shown(json))),
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "a JSON number is rounded to the nearest f32"
+        )]
+        (Type::F32, json) => float_of(json)
+            .map(|n| build::value(Kind::F32Value(n as f32)))
+            .ok_or_else(unfit),
+        (Type::F64, json) => float_of(json)
+            .map(|n| build::value(Kind::F64Value(n)))
+            .ok_or_else(unfit),
         (Type::Char, Json::String(text)) => {
             let mut chars = text.chars();
             match (chars.next(), chars.next()) {
@@ -58,12 +68,18 @@ pub(super) fn read(json: &Json, ty: &Type, path: &Path<'_>) -> Result<Value, Unf
             }
         }
         (Type::String, Json::String(text)) => Ok(build::value(Kind::StringValue(text.clone()))),
-        (Type::List(element), Json::Array(items)) => Ok(build::list(element, read_all(items, |_| element, path)?)),
+        (Type::List(element), Json::Array(items)) => {
+            Ok(build::list(element, read_all(items, |_| element, path)?))
+        }
         (Type::FixedList(element, length), Json::Array(items)) if items.len() == *length as usize => {
-            Ok(build::value(Kind::List(ValueList { values: read_all(items, |_| element, path)? })))
+            Ok(build::value(Kind::List(ValueList {
+                values: read_all(items, |_| element, path)?,
+            })))
         }
         (Type::Tuple(types), Json::Array(items)) if items.len() == types.len() => {
-            Ok(build::value(Kind::Tuple(ValueList { values: read_all(items, |at| &types[at], path)? })))
+            Ok(build::value(Kind::Tuple(ValueList {
+                values: read_all(items, |at| &types[at], path)?,
+            })))
         }
         (Type::Record(fields), Json::Object(object)) => record(object, fields, path),
         (Type::Variant(cases), json) => variant(json, cases, ty, path),
@@ -82,8 +98,16 @@ pub(super) fn read(json: &Json, ty: &Type, path: &Path<'_>) -> Result<Value, Unf
     }
 }
 
-fn read_all<'t>(items: &[Json], ty: impl Fn(usize) -> &'t Type, path: &Path<'_>) -> Result<Vec<Value>, Unfit> {
-    items.iter().enumerate().map(|(at, item)| read(item, ty(at), &path.index(at))).collect()
+fn read_all<'t>(
+    items: &[Json],
+    ty: impl Fn(usize) -> &'t Type,
+    path: &Path<'_>,
+) -> Result<Vec<Value>, Unfit> {
+    items
+        .iter()
+        .enumerate()
+        .map(|(at, item)| read(item, ty(at), &path.index(at)))
+        .collect()
 }
 
 /// `option<option<T>>` cannot be told apart by `null` alone: its inner option is written `{"some": …}`.
@@ -97,7 +121,10 @@ fn option_payload(json: &Json, some: &Type, path: &Path<'_>) -> Result<Value, Un
 }
 
 fn record(object: &Map<String, Json>, fields: &[Field], path: &Path<'_>) -> Result<Value, Unfit> {
-    if let Some(unknown) = object.keys().find(|key| !fields.iter().any(|field| *field.name == ***key)) {
+    if let Some(unknown) = object
+        .keys()
+        .find(|key| !fields.iter().any(|field| *field.name == ***key))
+    {
         let expected = build::one_of(fields.iter().map(|field| &*field.name));
         return Err(Unfit::new(path, expected, format!("field \"{unknown}\"")));
     }
@@ -108,7 +135,10 @@ fn record(object: &Map<String, Json>, fields: &[Field], path: &Path<'_>) -> Resu
             (None, Type::Option(_)) => build::option(None),
             (None, ty) => return Err(Unfit::new(&path.field(&field.name), ty, "no such field")),
         };
-        values.push(FieldValue { name: field.name.to_string(), value: Some(value) });
+        values.push(FieldValue {
+            name: field.name.to_string(),
+            value: Some(value),
+        });
     }
     Ok(build::value(Kind::Record(RecordValue { fields: values })))
 }
@@ -123,7 +153,8 @@ fn variant(json: &Json, cases: &[Case], ty: &Type, path: &Path<'_>) -> Result<Va
         _ => return Err(Unfit::new(path, ty, shown(json))),
     };
     let names = || build::one_of(cases.iter().map(|case| &*case.name));
-    let case = build::find_case(cases, name).ok_or_else(|| Unfit::new(path, names(), format!("case \"{name}\"")))?;
+    let case =
+        build::find_case(cases, name).ok_or_else(|| Unfit::new(path, names(), format!("case \"{name}\"")))?;
     let payload = payload_of(payload, case.payload.as_ref(), &path.case(&case.name))?;
     build::variant(cases, name, payload).ok_or_else(|| Unfit::new(path, ty, shown(json)))
 }
@@ -140,7 +171,11 @@ fn result(
         Some("error" | "err") if object.len() == 1 => true,
         _ => return Err(Unfit::new(path, ty, shown(json))),
     };
-    let (name, side) = if is_error { ("error", &sides.1) } else { ("ok", &sides.0) };
+    let (name, side) = if is_error {
+        ("error", &sides.1)
+    } else {
+        ("ok", &sides.0)
+    };
     let payload = payload_of(object.values().next(), side.as_ref(), &path.case(name))?;
     Ok(build::result(is_error, payload))
 }
@@ -163,7 +198,11 @@ fn flags(items: &[Json], declared: &[Box<str>], ty: &Type, path: &Path<'_>) -> R
             return Err(Unfit::new(&path, ty, shown(item)));
         };
         if !declared.iter().any(|known| **known == **name) {
-            return Err(Unfit::new(&path, build::one_of(declared.iter().map(|name| &**name)), shown(item)));
+            return Err(Unfit::new(
+                &path,
+                build::one_of(declared.iter().map(|name| &**name)),
+                shown(item),
+            ));
         }
         set.push(name.as_str());
     }
@@ -175,10 +214,21 @@ fn handle(json: &Json, path: &Path<'_>) -> Result<Value, Unfit> {
     match json {
         Json::String(text) => build::handle(text).ok_or_else(unfit),
         Json::Object(object) => {
-            let uri = object.get("uri").and_then(Json::as_str).filter(|uri| build::is_worker_uri(uri));
-            let id = object.get("id").and_then(integer_of).and_then(|id| u64::try_from(id).ok());
-            let (Some(uri), Some(id)) = (uri, id) else { return Err(unfit()) };
-            Ok(build::value(Kind::Handle(HandleValue { uri: uri.to_owned(), id })))
+            let uri = object
+                .get("uri")
+                .and_then(Json::as_str)
+                .filter(|uri| build::is_worker_uri(uri));
+            let id = object
+                .get("id")
+                .and_then(integer_of)
+                .and_then(|id| u64::try_from(id).ok());
+            let (Some(uri), Some(id)) = (uri, id) else {
+                return Err(unfit());
+            };
+            Ok(build::value(Kind::Handle(HandleValue {
+                uri: uri.to_owned(),
+                id,
+            })))
         }
         _ => Err(unfit()),
     }
@@ -187,7 +237,10 @@ fn handle(json: &Json, path: &Path<'_>) -> Result<Value, Unfit> {
 /// Numbers beyond 2^53 are not exact in many JSON libraries, so integers are also taken as strings.
 fn integer_of(json: &Json) -> Option<i128> {
     match json {
-        Json::Number(number) => number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from)),
+        Json::Number(number) => number
+            .as_i64()
+            .map(i128::from)
+            .or_else(|| number.as_u64().map(i128::from)),
         Json::String(text) => text.parse().ok(),
         _ => None,
     }

@@ -30,18 +30,33 @@ pub(crate) fn lift(val: Val, ty: &Type, resources: &mut dyn KeepResource) -> Res
         (_, Val::Char(c)) => Kind::CharValue(c.into()),
         (_, Val::String(text)) => Kind::StringValue(text),
         (Type::List(element), Val::List(vals)) if **element == Type::U8 => Kind::ByteList(
-            vals.iter().map(|val| if let Val::U8(byte) = val { Ok(*byte) } else { Err(Unliftable) }).collect::<Result<_, _>>()?,
+            vals.iter()
+                .map(|val| {
+                    if let Val::U8(byte) = val {
+                        Ok(*byte)
+                    } else {
+                        Err(Unliftable)
+                    }
+                })
+                .collect::<Result<_, _>>()?,
         ),
         (Type::List(element), Val::List(vals)) => Kind::List(lift_all(vals, |_| element, resources)?),
-        (Type::FixedList(element, _), Val::FixedLengthList(vals)) => Kind::List(lift_all(vals, |_| element, resources)?),
+        (Type::FixedList(element, _), Val::FixedLengthList(vals)) => {
+            Kind::List(lift_all(vals, |_| element, resources)?)
+        }
         (Type::Tuple(types), Val::Tuple(vals)) if types.len() == vals.len() => {
             Kind::Tuple(lift_all(vals, |at| &types[at], resources)?)
         }
         (Type::Record(fields), Val::Record(vals)) if fields.len() == vals.len() => {
             let lifted = vals.into_iter().zip(&**fields).map(|((name, val), field)| {
-                Ok(FieldValue { name, value: Some(lift(val, &field.ty, resources)?) })
+                Ok(FieldValue {
+                    name,
+                    value: Some(lift(val, &field.ty, resources)?),
+                })
             });
-            Kind::Record(RecordValue { fields: lifted.collect::<Result<_, _>>()? })
+            Kind::Record(RecordValue {
+                fields: lifted.collect::<Result<_, _>>()?,
+            })
         }
         (_, val) => return lift_choice(val, ty, resources),
     };
@@ -53,8 +68,13 @@ fn lift_all<'t>(
     ty: impl Fn(usize) -> &'t Type,
     resources: &mut dyn KeepResource,
 ) -> Result<ValueList, Unliftable> {
-    let lifted = vals.into_iter().enumerate().map(|(at, val)| lift(val, ty(at), resources));
-    Ok(ValueList { values: lifted.collect::<Result<_, _>>()? })
+    let lifted = vals
+        .into_iter()
+        .enumerate()
+        .map(|(at, val)| lift(val, ty(at), resources));
+    Ok(ValueList {
+        values: lifted.collect::<Result<_, _>>()?,
+    })
 }
 
 fn lift_choice(val: Val, ty: &Type, resources: &mut dyn KeepResource) -> Result<Value, Unliftable> {
@@ -65,17 +85,24 @@ fn lift_choice(val: Val, ty: &Type, resources: &mut dyn KeepResource) -> Result<
             build::variant(cases, &name, payload).ok_or(Unliftable)
         }
         (Type::Enum(names), Val::Enum(name)) => {
-            let index = names.iter().position(|known| **known == *name).ok_or(Unliftable)?;
+            let index = names
+                .iter()
+                .position(|known| **known == *name)
+                .ok_or(Unliftable)?;
             let index = u32::try_from(index).map_err(|_| Unliftable)?;
             Ok(build::value(Kind::EnumValue(CaseName { name, index })))
         }
-        (Type::Option(some), Val::Option(val)) => Ok(build::option(lift_payload(val, Some(some), resources)?)),
-        (Type::Result(sides), Val::Result(Ok(val))) => {
-            Ok(build::result(false, lift_payload(val, sides.0.as_ref(), resources)?))
+        (Type::Option(some), Val::Option(val)) => {
+            Ok(build::option(lift_payload(val, Some(some), resources)?))
         }
-        (Type::Result(sides), Val::Result(Err(val))) => {
-            Ok(build::result(true, lift_payload(val, sides.1.as_ref(), resources)?))
-        }
+        (Type::Result(sides), Val::Result(Ok(val))) => Ok(build::result(
+            false,
+            lift_payload(val, sides.0.as_ref(), resources)?,
+        )),
+        (Type::Result(sides), Val::Result(Err(val))) => Ok(build::result(
+            true,
+            lift_payload(val, sides.1.as_ref(), resources)?,
+        )),
         (Type::Flags(declared), Val::Flags(set)) => {
             let set: Vec<&str> = set.iter().map(String::as_str).collect();
             Ok(build::flags(declared, &set))

@@ -57,8 +57,15 @@ fn lower_at(
         (Type::Record(fields), Kind::Record(record)) if record.fields.len() == fields.len() => {
             let mut lowered = Vec::with_capacity(fields.len());
             for (given, field) in record.fields.iter().zip(&**fields) {
-                let value = given.value.as_ref().filter(|_| given.name == *field.name).ok_or_else(unfit)?;
-                lowered.push((given.name.clone(), lower_at(value, &field.ty, &path.field(&field.name), resources)?));
+                let value = given
+                    .value
+                    .as_ref()
+                    .filter(|_| given.name == *field.name)
+                    .ok_or_else(unfit)?;
+                lowered.push((
+                    given.name.clone(),
+                    lower_at(value, &field.ty, &path.field(&field.name), resources)?,
+                ));
             }
             Val::Record(lowered)
         }
@@ -93,13 +100,24 @@ fn lower_choice(
             let name = &variant.case.as_ref().ok_or_else(unfit)?.name;
             let case = super::build::find_case(cases, name).ok_or_else(unfit)?;
             let path = path.case(name);
-            Val::Variant(name.clone(), payload(variant.payload.as_deref(), case.payload.as_ref(), &path, resources)?)
+            Val::Variant(
+                name.clone(),
+                payload(
+                    variant.payload.as_deref(),
+                    case.payload.as_ref(),
+                    &path,
+                    resources,
+                )?,
+            )
         }
         (Type::Enum(names), Kind::EnumValue(case)) if names.iter().any(|name| **name == *case.name) => {
             Val::Enum(case.name.clone())
         }
         (Type::Option(some), Kind::Option(option)) => {
-            let value = option.value.as_deref().map(|value| lower_at(value, some, &path.case("some"), resources));
+            let value = option
+                .value
+                .as_deref()
+                .map(|value| lower_at(value, some, &path.case("some"), resources));
             Val::Option(value.transpose()?.map(Box::new))
         }
         (Type::Result(sides), Kind::Result(result)) => {
@@ -137,5 +155,7 @@ fn resource(
     resources: &mut dyn ResolveHandle,
 ) -> Result<Val, Unfit> {
     let resolved = resources.resolve(handle, ty, own);
-    resolved.map(Val::Resource).map_err(|what| Unfit::new(path, format!("a handle of resource {ty}"), what))
+    resolved
+        .map(Val::Resource)
+        .map_err(|what| Unfit::new(path, format!("a handle of resource {ty}"), what))
 }

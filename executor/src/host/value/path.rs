@@ -48,8 +48,15 @@ pub(crate) struct Unfit {
 
 impl Unfit {
     pub(super) fn new(path: &Path<'_>, expected: impl fmt::Display, found: impl Into<String>) -> Self {
-        let place = Place { offset: None, path: path.to_string() };
-        Self { place, expected: expected.to_string(), found: found.into() }
+        let place = Place {
+            offset: None,
+            path: path.to_string(),
+        };
+        Self {
+            place,
+            expected: expected.to_string(),
+            found: found.into(),
+        }
     }
 
     pub(super) fn at_offset(mut self, offset: usize) -> Self {
@@ -70,6 +77,10 @@ impl Unfit {
 
 impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "expected {}, found {}{}", self.expected, self.found, self.place)
+        write!(
+            f,
+            "expected {}, found {}{}",
+            self.expected, self.found, self.place
+        )
     }
 }

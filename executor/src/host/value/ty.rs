@@ -73,7 +73,9 @@ impl fmt::Display for Type {
             Self::FixedList(element, length) => write!(f, "list<{element}, {length}>"),
             Self::Record(fields) => {
                 f.write_str("record")?;
-                braced(f, fields.iter(), |f, field| write!(f, "{}: {}", field.name, field.ty))
+                braced(f, fields.iter(), |f, field| {
+                    write!(f, "{}: {}", field.name, field.ty)
+                })
             }
             Self::Tuple(types) => {
                 f.write_str("tuple<")?;

@@ -33,7 +33,11 @@ pub(super) fn parse_one(text: &str, ty: &Type) -> Result<Value, Unfit> {
 fn syntax_error(text: &str, ty: &Type, error: &ParserError) -> Unfit {
     let span = error.span();
     let token = text.get(span.clone()).unwrap_or_default();
-    let found = if token.is_empty() { error.kind().to_string() } else { format!("`{token}` ({})", error.kind()) };
+    let found = if token.is_empty() {
+        error.kind().to_string()
+    } else {
+        format!("`{token}` ({})", error.kind())
+    };
     Unfit::new(&Path::Root, ty, found).at_offset(span.start)
 }
 
@@ -45,15 +49,25 @@ impl<'t> Reader<'t> {
     fn read(&self, node: &Node, ty: &Type, path: &Path<'_>) -> Result<Value, Unfit> {
         let unfit = || self.unfit(node, path, ty);
         match ty {
-            Type::Bool => node.as_bool().map(|b| build::value(Kind::BoolValue(b))).map_err(|_| unfit()),
+            Type::Bool => node
+                .as_bool()
+                .map(|b| build::value(Kind::BoolValue(b)))
+                .map_err(|_| unfit()),
             Type::U8 | Type::U16 | Type::U32 | Type::U64 | Type::S8 | Type::S16 | Type::S32 | Type::S64 => {
                 self.integer(node, ty, path)
             }
-            Type::F32 => node.as_number(self.text).map(|n| build::value(Kind::F32Value(n))).map_err(|_| unfit()),
-            Type::F64 => node.as_number(self.text).map(|n| build::value(Kind::F64Value(n))).map_err(|_| unfit()),
-            Type::Char => {
-                node.as_char(self.text).map(|c| build::value(Kind::CharValue(c.into()))).map_err(|_| unfit())
-            }
+            Type::F32 => node
+                .as_number(self.text)
+                .map(|n| build::value(Kind::F32Value(n)))
+                .map_err(|_| unfit()),
+            Type::F64 => node
+                .as_number(self.text)
+                .map(|n| build::value(Kind::F64Value(n)))
+                .map_err(|_| unfit()),
+            Type::Char => node
+                .as_char(self.text)
+                .map(|c| build::value(Kind::CharValue(c.into())))
+                .map_err(|_| unfit()),
             Type::String => node
                 .as_str(self.text)
                 .map(|s| build::value(Kind::StringValue(s.into_owned())))
@@ -93,7 +107,10 @@ impl<'t> Reader<'t> {
         ty: impl Fn(usize) -> &'y Type,
         path: &Path<'_>,
     ) -> Result<Vec<Value>, Unfit> {
-        nodes.enumerate().map(|(at, node)| self.read(node, ty(at), &path.index(at))).collect()
+        nodes
+            .enumerate()
+            .map(|(at, node)| self.read(node, ty(at), &path.index(at)))
+            .collect()
     }
 
     fn integer(&self, node: &Node, ty: &Type, path: &Path<'_>) -> Result<Value, Unfit> {
@@ -110,13 +127,19 @@ impl<'t> Reader<'t> {
             Err(_) if node.ty() == NodeType::Flags && self.slice(node) == "{}" => Vec::new(),
             Err(_) => return Err(self.unfit(node, path, ty)),
         };
-        if let Some((name, value)) = given.iter().find(|(name, _)| !fields.iter().any(|f| &*f.name == *name)) {
+        if let Some((name, value)) = given
+            .iter()
+            .find(|(name, _)| !fields.iter().any(|f| &*f.name == *name))
+        {
             let expected = build::one_of(fields.iter().map(|field| &*field.name));
             return Err(Unfit::new(path, expected, format!("field `{name}`")).at_offset(value.span().start));
         }
         let mut values = Vec::with_capacity(fields.len());
         for field in fields {
-            let node_of_field = given.iter().find(|(name, _)| *name == &*field.name).map(|(_, node)| *node);
+            let node_of_field = given
+                .iter()
+                .find(|(name, _)| *name == &*field.name)
+                .map(|(_, node)| *node);
             let value = match (node_of_field, &field.ty) {
                 (Some(node), ty) => self.read(node, ty, &path.field(&field.name))?,
                 (None, Type::Option(_)) => build::option(None),
@@ -125,7 +148,10 @@ impl<'t> Reader<'t> {
                     return Err(self.unfit(node, path, expected));
                 }
             };
-            values.push(FieldValue { name: field.name.to_string(), value: Some(value) });
+            values.push(FieldValue {
+                name: field.name.to_string(),
+                value: Some(value),
+            });
         }
         Ok(build::value(Kind::Record(RecordValue { fields: values })))
     }
@@ -134,7 +160,9 @@ impl<'t> Reader<'t> {
     fn named(&self, node: &Node, ty: &Type, path: &Path<'_>) -> Result<Value, Unfit> {
         match ty {
             Type::Variant(cases) => {
-                let (name, payload) = node.as_variant(self.text).map_err(|_| self.unfit(node, path, ty))?;
+                let (name, payload) = node
+                    .as_variant(self.text)
+                    .map_err(|_| self.unfit(node, path, ty))?;
                 let names = || build::one_of(cases.iter().map(|case| &*case.name));
                 let case = build::find_case(cases, name).ok_or_else(|| self.unfit(node, path, names()))?;
                 let payload = self.payload(node, payload, case.payload.as_ref(), &path.case(&case.name))?;
@@ -150,9 +178,14 @@ impl<'t> Reader<'t> {
             Type::Flags(declared) => {
                 let set = node.as_flags(self.text).map_err(|_| self.unfit(node, path, ty))?;
                 let set: Vec<&str> = set.map(|name| name.strip_prefix('%').unwrap_or(name)).collect();
-                if let Some(unknown) = set.iter().find(|flag| !declared.iter().any(|known| **known == ***flag)) {
+                if let Some(unknown) = set
+                    .iter()
+                    .find(|flag| !declared.iter().any(|known| **known == ***flag))
+                {
                     let expected = build::one_of(declared.iter().map(|name| &**name));
-                    return Err(Unfit::new(path, expected, format!("flag `{unknown}`")).at_offset(node.span().start));
+                    return Err(
+                        Unfit::new(path, expected, format!("flag `{unknown}`")).at_offset(node.span().start)
+                    );
                 }
                 Ok(build::flags(declared, &set))
             }
@@ -213,12 +246,20 @@ impl<'t> Reader<'t> {
             return build::handle(&text).ok_or_else(unfit);
         }
         let fields: Vec<(&str, &Node)> = node.as_record(self.text).map_err(|_| unfit())?.collect();
-        let field = |wanted: &str| fields.iter().find(|(name, _)| *name == wanted).map(|(_, node)| *node);
+        let field = |wanted: &str| {
+            fields
+                .iter()
+                .find(|(name, _)| *name == wanted)
+                .map(|(_, node)| *node)
+        };
         let uri = field("uri").and_then(|node| node.as_str(self.text).ok());
         let id = field("id").and_then(|node| node.as_number(self.text).ok());
         match (uri, id) {
             (Some(uri), Some(id)) if build::is_worker_uri(&uri) => {
-                Ok(build::value(Kind::Handle(HandleValue { uri: uri.into_owned(), id })))
+                Ok(build::value(Kind::Handle(HandleValue {
+                    uri: uri.into_owned(),
+                    id,
+                })))
             }
             _ => Err(unfit()),
         }

@@ -11,7 +11,9 @@ impl Host for HostState {
         let context = self.context.clone();
         let response = self.read_local("golem_environment::get_environment", NOTHING, |_| {
             let pair = |(name, value): &(String, String)| Value {
-                kind: Some(Kind::Tuple(ValueList { values: vec![string(name), string(value)] })),
+                kind: Some(Kind::Tuple(ValueList {
+                    values: vec![string(name), string(value)],
+                })),
             };
             list_of(context.env.iter().map(pair))
         })?;
@@ -42,7 +44,9 @@ impl Host for HostState {
 
     fn initial_cwd(&mut self) -> wasmtime::Result<Option<String>> {
         let response = self.read_local("golem_environment::initial_cwd", NOTHING, |_| Value {
-            kind: Some(Kind::Option(Box::new(OptionValue { value: Some(Box::new(string("/"))) }))),
+            kind: Some(Kind::Option(Box::new(OptionValue {
+                value: Some(Box::new(string("/"))),
+            }))),
         })?;
         match response.kind {
             Some(Kind::Option(option)) => Ok(option.value.and_then(|value| text_of(*value))),

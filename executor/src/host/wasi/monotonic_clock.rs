@@ -14,7 +14,9 @@ use crate::host::{
 
 impl Host for HostState {
     fn now(&mut self) -> wasmtime::Result<Instant> {
-        let response = self.read_local("monotonic_clock::now", NOTHING, |state| u64_value(state.monotonic_ns()))?;
+        let response = self.read_local("monotonic_clock::now", NOTHING, |state| {
+            u64_value(state.monotonic_ns())
+        })?;
         Ok(self.saw_monotonic(u64_of(&response)))
     }
 
@@ -30,8 +32,9 @@ impl Host for HostState {
     /// The moment of the subscription is recorded, so that a deadline stays where it is when the worker is loaded again.
     fn subscribe_duration(&mut self, duration: Nanoseconds) -> wasmtime::Result<Resource<DynPollable>> {
         let request = request(u64_value(duration));
-        let response =
-            self.read_local("monotonic_clock::subscribe_duration", request, |state| u64_value(state.monotonic_ns()))?;
+        let response = self.read_local("monotonic_clock::subscribe_duration", request, |state| {
+            u64_value(state.monotonic_ns())
+        })?;
         let subscribed = self.saw_monotonic(u64_of(&response));
         self.subscribe_deadline(subscribed.saturating_add(duration))
     }

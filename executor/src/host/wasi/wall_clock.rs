@@ -7,27 +7,39 @@ use crate::host::{HostState, payload::NOTHING};
 
 impl Host for HostState {
     fn now(&mut self) -> wasmtime::Result<Datetime> {
-        let response = self.read_local("wall_clock::now", NOTHING, |state| datetime(state.outside.wall_clock()))?;
+        let response = self.read_local("wall_clock::now", NOTHING, |state| {
+            datetime(state.outside.wall_clock())
+        })?;
         Ok(datetime_of(response))
     }
 
     fn resolution(&mut self) -> wasmtime::Result<Datetime> {
-        let response = self.read_local("wall_clock::resolution", NOTHING, |_| datetime(Duration::from_nanos(1)))?;
+        let response = self.read_local("wall_clock::resolution", NOTHING, |_| {
+            datetime(Duration::from_nanos(1))
+        })?;
         Ok(datetime_of(response))
     }
 }
 
 fn datetime(time: Duration) -> Value {
-    let field = |name: &str, kind| FieldValue { name: name.to_owned(), value: Some(Value { kind: Some(kind) }) };
+    let field = |name: &str, kind| FieldValue {
+        name: name.to_owned(),
+        value: Some(Value { kind: Some(kind) }),
+    };
     let fields = vec![
         field("seconds", Kind::U64Value(time.as_secs())),
         field("nanoseconds", Kind::U32Value(time.subsec_nanos())),
     ];
-    Value { kind: Some(Kind::Record(RecordValue { fields })) }
+    Value {
+        kind: Some(Kind::Record(RecordValue { fields })),
+    }
 }
 
 fn datetime_of(value: Value) -> Datetime {
-    let mut time = Datetime { seconds: 0, nanoseconds: 0 };
+    let mut time = Datetime {
+        seconds: 0,
+        nanoseconds: 0,
+    };
     let fields = match value.kind {
         Some(Kind::Record(record)) => record.fields,
         _ => Vec::new(),
