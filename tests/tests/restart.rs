@@ -70,14 +70,7 @@ async fn everything_is_there_after_all_nodes_were_killed() -> Result<()> {
         kiln.json(&["worker", "invoke", "effects/e1", "test:effects/api.{observe}"])
             .await?;
     }
-    let observe = [
-        "worker",
-        "invoke",
-        "effects/e1",
-        "test:effects/api.{observed}",
-        "-o",
-        "json",
-    ];
+    let observe = ["worker", "invoke", "effects/e1", "test:effects/api.{observed}"];
     let observed = kiln.json(&observe).await?["result"].clone();
     assert_eq!(observed.as_array().map(Vec::len), Some(3));
 
