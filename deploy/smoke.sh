@@ -83,13 +83,11 @@ eventually() {
   done
 }
 
-field() { python3 -c "import json,sys; value = json.load(sys.stdin); print($1)"; }
-
 all_shards_owned() {
   local status
   status=$("$kiln" cluster status -o json) || return 1
   echo "$status"
-  [[ $(field 'value["shardsWithOwner"] == value["shards"] > 0' <<< "$status") == True ]]
+  jq -e '.shards > 0 and .shardsWithOwner == .shards' <<< "$status" > /dev/null
 }
 
 all_healthy() {
@@ -100,7 +98,7 @@ all_healthy() {
   done
 }
 
-need python3 # reads the JSON that kiln prints
+need jq
 base=$(base_image)
 say "building the image on $base"
 strip -o "$work/kiln" "$kiln"
@@ -114,15 +112,15 @@ export KILN_ENDPOINT="http://127.0.0.1:7421,http://127.0.0.1:7422,http://127.0.0
 eventually 90 "every shard has an owner" all_shards_owned
 eventually 30 "every container is healthy" all_healthy
 
-increment() { "$kiln" worker invoke counter/c1 'test:counter/api.{increment}' 5 -o json | field 'value["result"]'; }
+increment() { "$kiln" worker invoke counter/c1 'test:counter/api.{increment}' 5 -o json | jq .result; }
 
 "$kiln" component add counter tests/guests/built/counter.wasm > /dev/null
 first=$(increment)
 
-shard=$("$kiln" worker get counter/c1 -o json | field 'value["shard"]')
-owner=$("$kiln" cluster shards -o json | field "next(row['owner'] for row in value if row['shard'] == $shard)")
-container=$("$kiln" cluster nodes -o json |
-  field "next(row['address'].split(':')[0] for row in value if str(row['node']) == '$owner')")
+shard=$("$kiln" worker get counter/c1 -o json | jq .shard)
+owner=$("$kiln" cluster shards -o json | jq ".[] | select(.shard == $shard) | .owner")
+address=$("$kiln" cluster nodes -o json | jq -r ".[] | select(.node == $owner) | .address")
+container=${address%%:*}
 say "counter/c1 answered $first; killing $container, which owns it"
 docker kill "$(compose ps -q "$container")" > /dev/null
 
@@ -134,6 +132,6 @@ say "counter/c1 answered $second, $((($(date +%s%N) - began) / 1000000)) ms afte
 # Without its owner's container, then with it back: the count is the same.
 docker start "$(compose ps -aq "$container" 2> /dev/null || compose ps -q "$container")" > /dev/null
 eventually 60 "every shard has an owner again" all_shards_owned
-last=$("$kiln" worker invoke counter/c1 'test:counter/api.{get}' -o json | field 'value["result"]')
+last=$("$kiln" worker invoke counter/c1 'test:counter/api.{get}' -o json | jq .result)
 [[ $last == 10 ]] || { say "expected 10 at the end, got $last"; exit 1; }
 say "smoke test passed: nothing was lost, nothing counted twice"
