@@ -1,0 +1,199 @@
+//! `kiln component`: add, update and look at components.
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::Context;
+use bytes::Bytes;
+use clap::Subcommand;
+use kiln_client::Upload;
+use kiln_proto::{
+    convert::{json, rfc3339},
+    v1::{ComponentVersion, GetComponentResponse, KeyValue, UploadHeader},
+};
+use serde_json::Value as Json;
+
+use super::refs;
+use crate::{
+    args::Global,
+    output::{Progress, Table},
+};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Add a component under a new name
+    ///
+    /// Example: kiln component add counter counter.wasm --env GREETING=hello
+    Add(Add),
+    /// Give a component its next version; existing workers stay on theirs
+    Update(Update),
+    /// List components
+    List,
+    /// Show a component: what it exports and imports
+    Get(Get),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Add {
+    /// Its name
+    name: String,
+    /// The component, a .wasm file
+    file: PathBuf,
+    /// Give every invocation a fresh instance
+    #[arg(long)]
+    ephemeral: bool,
+    /// Environment variable of all its workers
+    #[arg(long, value_name = "KEY=VALUE", value_parser = refs::pair)]
+    env: Vec<KeyValue>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Update {
+    /// Its name
+    name: String,
+    /// The new version, a .wasm file
+    file: PathBuf,
+    /// Environment variable of all workers of this version
+    #[arg(long, value_name = "KEY=VALUE", value_parser = refs::pair)]
+    env: Vec<KeyValue>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Get {
+    /// Name or UUID
+    component: String,
+    /// A version other than the latest
+    #[arg(long)]
+    version: Option<u64>,
+}
+
+pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Add(Add {
+            name,
+            file,
+            ephemeral,
+            env,
+        }) => {
+            upload(
+                global,
+                UploadHeader {
+                    name,
+                    ephemeral,
+                    env,
+                    ..UploadHeader::default()
+                },
+                file,
+            )
+            .await
+        }
+        Command::Update(Update { name, file, env }) => {
+            upload(
+                global,
+                UploadHeader {
+                    name,
+                    update: true,
+                    env,
+                    ..UploadHeader::default()
+                },
+                file,
+            )
+            .await
+        }
+        Command::List => list(global).await,
+        Command::Get(args) => get(global, &args).await,
+    }
+}
+
+async fn upload(global: &Global, header: UploadHeader, file: PathBuf) -> anyhow::Result<()> {
+    let bytes = tokio::fs::read(&file)
+        .await
+        .with_context(|| format!("read {}", file.display()))?;
+    let component = upload_bytes(&global.client()?, header, bytes.into()).await?;
+    global.output().print(&json::component(&component), || {
+        format!("{} version {}", component.name, component.version)
+    })
+}
+
+/// Uploads with progress on stderr.
+pub(crate) async fn upload_bytes(
+    client: &kiln_client::Client,
+    header: UploadHeader,
+    bytes: Bytes,
+) -> anyhow::Result<ComponentVersion> {
+    let progress = Progress::bytes(&header.name, bytes.len());
+    let (bar, total) = (progress.clone(), bytes.len());
+    let told = Arc::new(move |sent| {
+        bar.set(sent);
+        if sent == total {
+            bar.message("checking and storing");
+        }
+    });
+    let result = client
+        .upload_component(Upload {
+            header,
+            bytes,
+            progress: told,
+        })
+        .await;
+    progress.finish();
+    Ok(result?)
+}
+
+async fn list(global: &Global) -> anyhow::Result<()> {
+    let components = global.client()?.list_components().await?;
+    let rows: Json = components.iter().map(json::component).collect();
+    global.output().print(&rows, || {
+        let mut table = Table::new(["NAME", "VERSION", "SIZE", "KIND", "CREATED", "ID"]);
+        for (component, row) in components.iter().zip(rows.as_array().into_iter().flatten()) {
+            table.row([
+                component.name.clone(),
+                component.version.to_string(),
+                component.size.to_string(),
+                if component.ephemeral {
+                    "ephemeral"
+                } else {
+                    "durable"
+                }
+                .to_owned(),
+                rfc3339(component.created_at_ns),
+                row["componentId"].as_str().unwrap_or_default().to_owned(),
+            ]);
+        }
+        table.text()
+    })
+}
+
+async fn get(global: &Global, args: &Get) -> anyhow::Result<()> {
+    let response = global
+        .client()?
+        .get_component(&args.component, args.version)
+        .await?;
+    let details = json::component_details(&response);
+    global.output().print(&details, || describe(&response, &details))
+}
+
+fn describe(response: &GetComponentResponse, details: &Json) -> String {
+    let mut lines = Vec::new();
+    for field in [
+        "component",
+        "componentId",
+        "version",
+        "size",
+        "digest",
+        "createdAt",
+    ] {
+        let value = &details[field];
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        lines.push(format!("{field:12} {text}"));
+    }
+    lines.push("exports".to_owned());
+    lines.extend(
+        response
+            .exports
+            .iter()
+            .map(|export| format!("  {}: {}", export.name, export.signature)),
+    );
+    lines.push("imports".to_owned());
+    lines.extend(response.imports.iter().map(|import| format!("  {import}")));
+    lines.join("\n")
+}

@@ -1,0 +1,213 @@
+use std::{path::PathBuf, time::Duration};
+
+use kiln_client::Address;
+use serde::{Deserialize, Serialize};
+
+use super::units::{Size, Span};
+use crate::args::{DEFAULT_GRPC, DEFAULT_HTTP};
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Config {
+    pub(crate) node: Node,
+    pub(crate) cluster: Cluster,
+    pub(crate) raft: Raft,
+    pub(crate) storage: Storage,
+    pub(crate) api: Api,
+    pub(crate) log: Log,
+}
+
+/// This node.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Node {
+    /// What it does.
+    pub(crate) role: Role,
+    /// Its name in tables and logs; the host's name when empty.
+    pub(crate) name: String,
+    /// Its data folder.
+    pub(crate) data: PathBuf,
+    /// Where it serves gRPC.
+    pub(crate) listen: String,
+    /// Where others reach it, when that is not where it listens.
+    pub(crate) advertise: String,
+    /// Where it serves HTTP; nowhere when empty.
+    pub(crate) http: String,
+}
+
+/// What a node does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Role {
+    /// A replica of the control plane
+    Manager,
+    /// Holds shards, runs workers and serves clients
+    Executor,
+    /// Both
+    All,
+}
+
+/// The cluster that the node belongs to.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Cluster {
+    /// gRPC addresses of the managers.
+    pub(crate) managers: Vec<String>,
+}
+
+/// Timing of replication.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Raft {
+    pub(crate) heartbeat: Span,
+    pub(crate) election_min: Span,
+    pub(crate) election_max: Span,
+}
+
+/// What the storage engine may use.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Storage {
+    pub(crate) block_cache: Size,
+    pub(crate) write_buffer: Size,
+    /// How often the state is flushed and the log behind it purged.
+    pub(crate) flush_interval: Span,
+}
+
+/// The public interface.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Api {
+    /// Largest message accepted.
+    pub(crate) message_size_max: Size,
+}
+
+/// What is logged, on stderr.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Log {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or directives like `info,kiln_store=debug`.
+    pub(crate) level: String,
+    pub(crate) format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self {
+            role: Role::All,
+            name: String::new(),
+            data: PathBuf::from("kiln-data"),
+            listen: DEFAULT_GRPC.to_owned(),
+            advertise: String::new(),
+            http: DEFAULT_HTTP.to_owned(),
+        }
+    }
+}
+
+impl Default for Raft {
+    fn default() -> Self {
+        Self {
+            heartbeat: Span(Duration::from_millis(100)),
+            election_min: Span(Duration::from_millis(250)),
+            election_max: Span(Duration::from_millis(500)),
+        }
+    }
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self {
+            block_cache: Size(128 << 20),
+            write_buffer: Size(128 << 20),
+            flush_interval: Span(Duration::from_secs(30)),
+        }
+    }
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self {
+            message_size_max: Size(32 << 20),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: "info".to_owned(),
+            format: LogFormat::Text,
+        }
+    }
+}
+
+impl Config {
+    /// Sentences about values that make no sense, alone or together.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut require = |holds: bool, text: &str| {
+            if !holds {
+                problems.push(text.to_owned());
+            }
+        };
+        let Raft {
+            heartbeat,
+            election_min,
+            election_max,
+        } = &self.raft;
+        require(
+            heartbeat.0 >= Duration::from_millis(10),
+            "raft.heartbeat: less than 10ms",
+        );
+        require(
+            election_min.0 >= heartbeat.0 * 2,
+            "raft.election_min: less than two heartbeats",
+        );
+        require(
+            election_max.0 > election_min.0,
+            "raft.election_max: not more than raft.election_min",
+        );
+        require(
+            self.storage.block_cache.0 >= 1 << 20,
+            "storage.block_cache: less than 1MiB",
+        );
+        require(
+            self.storage.write_buffer.0 >= 1 << 20,
+            "storage.write_buffer: less than 1MiB",
+        );
+        require(
+            self.api.message_size_max.0 >= 64 << 10,
+            "api.message_size_max: less than 64KiB",
+        );
+        require(
+            !self.node.data.as_os_str().is_empty(),
+            "node.data: no folder given",
+        );
+        let manager_count = self.cluster.managers.len();
+        require(
+            matches!(manager_count, 0 | 1 | 3 | 5),
+            "cluster.managers: there must be 1, 3 or 5 of them",
+        );
+        require(
+            self.node.role != Role::Executor || manager_count > 0,
+            "cluster.managers: an executor needs the managers' addresses",
+        );
+        let listed = self
+            .cluster
+            .managers
+            .iter()
+            .map(|address| ("cluster.managers", address));
+        let own = [
+            ("node.listen", &self.node.listen),
+            ("node.advertise", &self.node.advertise),
+            ("node.http", &self.node.http),
+        ];
+        for (key, address) in listed.chain(own.into_iter().filter(|(_, address)| !address.is_empty())) {
+            if let Err(error) = address.parse::<Address>() {
+                problems.push(format!("{key}: {error}"));
+            }
+        }
+        problems
+    }
+}

@@ -1,0 +1,42 @@
+use comfy_table::{Cell, ContentArrangement, presets};
+
+/// A plain table: a header line, aligned columns, no frame.
+#[derive(Debug)]
+pub(crate) struct Table(comfy_table::Table);
+
+impl Table {
+    pub(crate) fn new<const N: usize>(header: [&str; N]) -> Self {
+        let mut table = comfy_table::Table::new();
+        table
+            .load_preset(presets::NOTHING)
+            .set_content_arrangement(ContentArrangement::Disabled);
+        table.set_header(header);
+        Self(table)
+    }
+
+    pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
+        self.0.add_row(cells.map(Cell::new));
+    }
+
+    /// The table as text, without spaces at the ends of lines.
+    pub(crate) fn text(&self) -> String {
+        let lines: Vec<String> = self
+            .0
+            .lines()
+            .map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned())
+            .collect();
+        lines.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Table;
+
+    #[test]
+    fn columns_align() {
+        let mut table = Table::new(["NAME", "N"]);
+        table.row(["counter".into(), "1".into()]);
+        assert_eq!(table.text(), "NAME     N\ncounter  1");
+    }
+}
