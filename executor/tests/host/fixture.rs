@@ -1,0 +1,130 @@
+//! Components, workers and their oplogs for the tests.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+};
+
+use kiln_executor::{
+    component::{CacheOptions, Components, LoadedComponent},
+    host::{CallError, Engine, HostOptions, Instance, WorkerContext, value::parse_wave},
+    journal::{Journal, MemoryOplog, Options},
+};
+use kiln_proto::{
+    convert::to_wave,
+    ids::{ComponentId, ComponentVersion, Epoch, WorkerId},
+    v1::{CreateEntry, oplog_entry::Entry},
+};
+
+/// Guests that are committed beside their sources.
+pub(crate) fn built(name: &str) -> Vec<u8> {
+    read(
+        &Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../tests/guests/built")
+            .join(format!("{name}.wasm")),
+    )
+}
+
+/// Guests of other toolchains, which lie beside the checkout or where `KILN_GUESTS` says.
+pub(crate) fn shared(name: &str) -> Vec<u8> {
+    let beside = || {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .ancestors()
+            .map(|dir| dir.join("shared/guests"))
+            .find(|dir| dir.is_dir())
+    };
+    let dir = std::env::var_os("KILN_GUESTS").map(PathBuf::from).or_else(beside);
+    let dir = dir.expect("no folder with guest components: set KILN_GUESTS to shared/guests");
+    read(&dir.join(format!("{name}.wasm")))
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    std::fs::read(path).unwrap_or_else(|error| panic!("cannot read the guest {}: {error}", path.display()))
+}
+
+pub(crate) fn engine() -> Engine {
+    static ENGINE: OnceLock<Engine> = OnceLock::new();
+    let options = || HostOptions {
+        instances_max: 200,
+        memory_bytes_max: 64 << 20,
+        ..HostOptions::default()
+    };
+    ENGINE
+        .get_or_init(|| Engine::new(&options()).expect("an engine"))
+        .clone()
+}
+
+/// All tests of a run share compiled code; runs do not, so that each sees the compiler of its own build.
+pub(crate) fn components() -> Components {
+    static COMPONENTS: OnceLock<(Components, tempfile::TempDir)> = OnceLock::new();
+    let make = || {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let options = CacheOptions::new(dir.path().to_owned());
+        (Components::new(&engine(), options).expect("a cache"), dir)
+    };
+    COMPONENTS.get_or_init(make).0.clone()
+}
+
+pub(crate) async fn load(bytes: Vec<u8>) -> Arc<LoadedComponent> {
+    components()
+        .add(bytes.into())
+        .await
+        .expect("a component that can be loaded")
+}
+
+/// One worker with an oplog that outlives its instances.
+pub(crate) struct Worker {
+    pub(crate) component: Arc<LoadedComponent>,
+    pub(crate) context: WorkerContext,
+    pub(crate) oplog: Arc<MemoryOplog>,
+}
+
+impl Worker {
+    pub(crate) async fn of(bytes: Vec<u8>) -> Self {
+        let id = WorkerId {
+            component: ComponentId(uuid::Uuid::from_u128(7)),
+            name: "w1".parse().expect("a valid name"),
+        };
+        let worker = Self {
+            component: load(bytes).await,
+            context: WorkerContext::new(id, ComponentVersion(0)),
+            oplog: Arc::new(MemoryOplog::default()),
+        };
+        let journal = worker.journal();
+        journal.append(Entry::Create(CreateEntry::default()));
+        journal.commit().await.expect("a vector takes everything");
+        worker
+    }
+
+    pub(crate) fn journal(&self) -> Journal {
+        let options = Options::new(self.context.id.clone(), Epoch(1), self.oplog.last());
+        Journal::open(self.oplog.clone(), options).expect("a readable oplog")
+    }
+
+    /// Loads the worker: an instance that has yet to replay what is recorded.
+    pub(crate) async fn start(&self) -> Instance {
+        let journal = self.journal();
+        journal.take().expect("a readable oplog").expect("a Create entry");
+        Instance::start(&self.component, self.context.clone(), journal)
+            .await
+            .expect("an instance")
+    }
+}
+
+/// Calls a function with WAVE arguments and commits; the result as WAVE.
+pub(crate) async fn call(
+    instance: &mut Instance,
+    function: &str,
+    arguments: &[&str],
+) -> Result<String, CallError> {
+    let function = instance.component().function(function).expect("a known function");
+    let arguments = parse_wave(&function.signature, arguments)?;
+    let result = instance.call(&function, &arguments).await?;
+    instance.journal().commit().await?;
+    Ok(result.as_ref().map(to_wave).unwrap_or_default())
+}
+
+pub(crate) async fn ok(instance: &mut Instance, function: &str, arguments: &[&str]) -> String {
+    let result = call(instance, function, arguments).await;
+    result.unwrap_or_else(|error| panic!("{function}({arguments:?}) failed: {error:?}"))
+}
