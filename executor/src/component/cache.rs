@@ -140,10 +140,13 @@ impl Components {
         F: FnOnce() -> R,
         R: Future<Output = Result<Bytes, kiln_proto::Error>>,
     {
-        let component = match self.from_disk(digest).await? {
+        let component = match self.open_compiled(digest).await? {
             Some(component) => component,
             None => {
-                let bytes = fetch().await.map_err(|source| Error::Fetch { digest, source })?;
+                let bytes = fetch().await.map_err(|source| Error::Fetch {
+                    digest,
+                    source: Box::new(source),
+                })?;
                 self.compile(digest, bytes).await?
             }
         };
@@ -153,7 +156,7 @@ impl Components {
         Ok(loaded)
     }
 
-    async fn from_disk(&self, digest: Digest) -> Result<Option<Component>, Error> {
+    async fn open_compiled(&self, digest: Digest) -> Result<Option<Component>, Error> {
         let shared = self.shared.clone();
         let read = tokio::task::spawn_blocking(move || shared.file(digest).open(&shared.engine));
         read.await.map_err(|_| Error::Aborted { digest })

@@ -73,7 +73,7 @@ mod tests {
         for (bytes, expected) in cases {
             match check_header(bytes) {
                 Err(Error::NotAComponent { what }) => assert_eq!(what, expected),
-                other => panic!("{other:?}"),
+                other => unreachable!("{other:?}"),
             }
         }
         assert!(check_header(b"\0asm\x0d\0\x01\0").is_ok());

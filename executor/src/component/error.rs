@@ -44,7 +44,7 @@ pub enum Error {
         digest: Digest,
         /// Why not.
         #[source]
-        source: kiln_proto::Error,
+        source: Box<kiln_proto::Error>,
     },
     /// The compiled code could not be kept.
     #[error("cannot keep compiled code in {}: {what}", path.display())]

@@ -116,7 +116,7 @@ impl Cursor {
                 .map_err(|source| Error::Read {
                     worker: worker.clone(),
                     from: self.next,
-                    source,
+                    source: Box::new(source),
                 })?;
             self.page = page.into();
         }

@@ -12,7 +12,7 @@ pub enum Error {
         first: OplogIndex,
         /// What the shard said.
         #[source]
-        source: kiln_proto::Error,
+        source: Box<kiln_proto::Error>,
     },
     /// A recorded page could not be read.
     #[error("cannot read the oplog of {worker} from index {from}")]
@@ -23,7 +23,7 @@ pub enum Error {
         from: OplogIndex,
         /// What the shard said.
         #[source]
-        source: kiln_proto::Error,
+        source: Box<kiln_proto::Error>,
     },
     /// What is stored is no contiguous sequence of decodable entries.
     #[error("the oplog of {worker} is corrupt at index {index}: {what}")]

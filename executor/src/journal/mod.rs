@@ -206,7 +206,7 @@ impl Journal {
             .map_err(|source| Error::Append {
                 worker: shared.worker.clone(),
                 first,
-                source,
+                source: Box::new(source),
             })?;
         let mut state = shared.state.lock();
         state.tail.mend();

@@ -1,5 +1,7 @@
 //! The wasm host with real components: every toolchain's counter, all value kinds, effects and their replay, failures.
 
+#![allow(clippy::panic, reason = "a test panics to fail")]
+
 mod components;
 mod counters;
 mod effects;
