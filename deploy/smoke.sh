@@ -108,7 +108,7 @@ DOCKER_BUILDKIT=0 docker build -q -f deploy/Dockerfile --build-arg RUNTIME="$bas
 say "starting 3 managers and 3 executors"
 compose down --volumes --remove-orphans > /dev/null 2>&1 || true
 compose up -d --no-build 2> "$work/log" || { cat "$work/log" >&2; exit 1; }
-export KILN_ENDPOINT="http://127.0.0.1:7421,http://127.0.0.1:7422,http://127.0.0.1:7423"
+export KILN_ENDPOINT="127.0.0.1:7410,127.0.0.1:7420,127.0.0.1:7430"
 eventually 90 "every shard has an owner" all_shards_owned
 eventually 30 "every container is healthy" all_healthy
 

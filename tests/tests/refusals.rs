@@ -121,7 +121,7 @@ async fn bad_components_and_large_messages_are_refused() -> Result<()> {
     );
 
     let wanting = r#"(component (import "acme:moon/landing@1.0.0" (instance (export "land" (func)))))"#;
-    let wanting = file("wanting.wasm", wanting.as_bytes())?;
+    let wanting = file("wanting.wasm", &wat::parse_str(wanting)?)?;
     let (code, refusal) = kiln.refused(&["component", "add", "wanting", &wanting]).await?;
     assert_eq!(
         (code, refusal.code.as_str()),
