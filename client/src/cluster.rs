@@ -4,8 +4,8 @@ use kiln_proto::{
     Error,
     v1::{
         BootstrapRequest, GetClusterStatusRequest, GetClusterStatusResponse, GetRoutesRequest,
-        GetRoutesResponse, ListNodesRequest, ListShardsRequest, NodeInfo, ShardInfo,
-        shard_manager_service_client::ShardManagerServiceClient,
+        GetRoutesResponse, GetStatsRequest, GetStatsResponse, ListNodesRequest, ListShardsRequest, NodeInfo,
+        ShardInfo, shard_manager_service_client::ShardManagerServiceClient,
     },
 };
 
@@ -59,6 +59,17 @@ impl Client {
             .await?;
         self.routes().learn(&routes);
         Ok(routes)
+    }
+
+    /// Counters of the node that answers.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when nobody answers.
+    pub async fn stats(&self) -> Result<GetStatsResponse, Error> {
+        self.call(GetStatsRequest {}, |channel, request| async move {
+            self.clusters(channel).get_stats(request).await
+        })
+        .await
     }
 
     /// Founds a cluster. The endpoints must be managers. Returns the cluster's id.
