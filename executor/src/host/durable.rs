@@ -19,15 +19,30 @@ impl HostState {
         request: Payload,
         effect: impl FnOnce(&Self) -> Value,
     ) -> wasmtime::Result<Value> {
-        self.record_logs();
-        let effect = || Payload {
-            payload: Some(payload::Payload::Value(effect(self))),
-        };
-        let response = step::local(&self.journal, function, CallKind::ReadLocal, request, effect)?;
-        match response.payload {
-            Some(payload::Payload::Value(value)) => Ok(value),
-            _ => Ok(Value::default()),
+        if let Some(recorded) = self.recorded(function, &request)? {
+            return Ok(recorded);
         }
+        let response = effect(self);
+        self.record(function, CallKind::ReadLocal, request, response.clone());
+        Ok(response)
+    }
+
+    /// The recorded response of this very call while replaying; `None` when its effect has to be made now.
+    pub(super) fn recorded(&mut self, function: &str, request: &Payload) -> wasmtime::Result<Option<Value>> {
+        self.record_logs();
+        let recorded = step::recorded(&self.journal, function, request)?;
+        Ok(recorded.map(|response| match response.payload {
+            Some(payload::Payload::Value(value)) => value,
+            _ => Value::default(),
+        }))
+    }
+
+    /// Records what a call gave, before the guest sees it.
+    pub(super) fn record(&mut self, function: &str, kind: CallKind, request: Payload, response: Value) {
+        let response = Payload {
+            payload: Some(payload::Payload::Value(response)),
+        };
+        step::persist(&self.journal, function, kind, request, response);
     }
 
     pub(super) fn random_bytes(&mut self, function: &'static str, length: u64) -> wasmtime::Result<Vec<u8>> {
@@ -67,18 +82,22 @@ impl HostState {
         if lines.is_empty() {
             return;
         }
-        self.passed_logs.extend(self.journal.take_passed_logs());
         for line in lines {
-            let recorded = self.passed_logs.iter().position(|entry| is_line(entry, &line));
-            match recorded {
-                Some(at) => {
-                    self.passed_logs.remove(at);
-                }
-                None if self.journal.is_live() => {
-                    self.journal.append(Entry::Log(line));
-                }
-                None => {}
+            self.record_log(line);
+        }
+    }
+
+    /// Records one line, unless it is recorded already.
+    pub(super) fn record_log(&mut self, line: LogEntry) {
+        self.passed_logs.extend(self.journal.take_passed_logs());
+        match self.passed_logs.iter().position(|entry| is_line(entry, &line)) {
+            Some(at) => {
+                self.passed_logs.remove(at);
             }
+            None if self.journal.is_live() => {
+                self.journal.append(Entry::Log(line));
+            }
+            None => {}
         }
     }
 }

@@ -34,6 +34,8 @@ pub struct WorkerContext {
     pub config: Vec<(String, String)>,
     /// Where time and randomness come from.
     pub outside: Arc<dyn Outside>,
+    /// Stops the guest, also while it starts up. One for each instance.
+    pub interrupter: Interrupter,
 }
 
 impl WorkerContext {
@@ -48,6 +50,7 @@ impl WorkerContext {
             env: Vec::new(),
             config: Vec::new(),
             outside,
+            interrupter: Interrupter::default(),
         }
     }
 }

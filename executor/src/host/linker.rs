@@ -15,6 +15,7 @@ const OFFERED: &[(&str, &str)] = &[
     ("wasi:cli/terminal-stdin", "0.2."),
     ("wasi:cli/terminal-stdout", "0.2."),
     ("wasi:cli/terminal-stderr", "0.2."),
+    ("wasi:config/store", "0.2.0-draft"),
     ("wasi:clocks/monotonic-clock", "0.2."),
     ("wasi:clocks/wall-clock", "0.2."),
     ("wasi:filesystem/types", "0.2."),
@@ -24,6 +25,7 @@ const OFFERED: &[(&str, &str)] = &[
     ("wasi:io/error", "0.2."),
     ("wasi:io/poll", "0.2."),
     ("wasi:io/streams", "0.2."),
+    ("wasi:logging/logging", ""),
     ("wasi:random/random", "0.2."),
     ("wasi:random/insecure", "0.2."),
     ("wasi:random/insecure-seed", "0.2."),
@@ -39,8 +41,11 @@ const OFFERED: &[(&str, &str)] = &[
 /// True when the host offers an interface of this name and version.
 pub(crate) fn is_offered(import: &str) -> bool {
     let (name, version) = import.split_once('@').unwrap_or((import, ""));
-    // A pre-release is a track of its own.
-    let fits = |track: &str| version.starts_with(track) && !version.contains('-');
+    // A track ends with a dot; pre-releases and interfaces without a version match only exactly.
+    let fits = |track: &str| match track.ends_with('.') {
+        true => version.starts_with(track) && !version.contains('-'),
+        false => version == track,
+    };
     OFFERED
         .iter()
         .any(|(offered, track)| *offered == name && fits(track))
@@ -68,6 +73,9 @@ fn add_durable(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     wasi::random::insecure_seed::add_to_linker::<_, Own>(linker, |state| state)?;
     wasi::cli::environment::add_to_linker::<_, Own>(linker, |state| state)?;
     wasi::cli::exit::add_to_linker::<_, Own>(linker, |state| state)?;
+    wasmtime_wasi_io::bindings::wasi::io::poll::add_to_linker::<_, Own>(linker, |state| state)?;
     linker.allow_shadowing(false);
+    super::wasi::config::add_to_linker(linker)?;
+    super::wasi::logging::add_to_linker(linker)?;
     Ok(())
 }

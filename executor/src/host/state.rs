@@ -64,7 +64,7 @@ impl HostState {
             outside: context.outside.clone(),
             stdio,
             passed_logs: Vec::new(),
-            interrupter: Interrupter::default(),
+            interrupter: context.interrupter.clone(),
             limiter: MemoryLimiter::new(component.engine().options().memory_bytes_max),
             resources: ResourceTable::new(context.id.urn()),
             monotonic_floor_ns: 0,

@@ -108,26 +108,8 @@ impl Call {
     }
 }
 
-/// A host call that touches nothing outside this machine, in one step: the recorded response, or what `effect` gives.
-///
-/// # Errors
-/// See [`StepError`].
-pub fn local(
-    journal: &Journal,
-    function: &str,
-    kind: Kind,
-    request: Payload,
-    effect: impl FnOnce() -> Payload,
-) -> Result<Payload, StepError> {
-    if let Some(response) = recorded(journal, function, &request)? {
-        return Ok(response);
-    }
-    let response = effect();
-    persist(journal, function, kind, request, response.clone());
-    Ok(response)
-}
-
-fn persist(journal: &Journal, function: &str, kind: Kind, request: Payload, response: Payload) {
+/// Records a host call with its response.
+pub fn persist(journal: &Journal, function: &str, kind: Kind, request: Payload, response: Payload) {
     journal.append(Entry::ImportedFunctionInvoked(ImportedFunctionInvokedEntry {
         function_name: function.to_owned(),
         request: Some(request),
@@ -136,8 +118,12 @@ fn persist(journal: &Journal, function: &str, kind: Kind, request: Payload, resp
     }));
 }
 
-/// Takes the next recorded entry, which has to be this very call.
-fn recorded(journal: &Journal, function: &str, request: &Payload) -> Result<Option<Payload>, StepError> {
+/// Takes the next recorded entry, which has to be this very call, and returns its response. `None` when nothing is left to
+/// replay: the effect has to be made now, and recorded by [`persist`].
+///
+/// # Errors
+/// See [`StepError`].
+pub fn recorded(journal: &Journal, function: &str, request: &Payload) -> Result<Option<Payload>, StepError> {
     let Some((index, entry)) = journal.peek() else {
         return Ok(None);
     };

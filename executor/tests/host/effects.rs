@@ -164,3 +164,69 @@ async fn the_standard_library_finds_files_clocks_and_environment() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_sleep_is_recorded_with_its_beginning_and_what_was_ready() {
+    let worker = Worker::of(shared("std-rust")).await;
+    let mut instance = worker.start().await;
+    ok(&mut instance, "sleep-ms", &["1"]).await;
+    let kinds = kinds(&worker);
+    assert!(
+        kinds.contains(&"monotonic_clock::subscribe_duration".to_owned()),
+        "{kinds:?}"
+    );
+}
+
+/// Logs what `wasi:config` says about one variable, with level `warn` and context `ctx`.
+const LOGS_A_VARIABLE: &str = r#"
+(component
+  (import "wasi:config/store@0.2.0-draft" (instance $config
+    (type $e (variant (case "upstream" string) (case "io" string)))
+    (export "error" (type $error (eq $e)))
+    (export "get" (func (param "key" string) (result (result (option string) (error $error)))))))
+  (import "wasi:logging/logging" (instance $logging
+    (type $l (enum "trace" "debug" "info" "warn" "error" "critical"))
+    (export "level" (type $level (eq $l)))
+    (export "log" (func (param "level" $level) (param "context" string) (param "message" string)))))
+  (core module $libc
+    (memory (export "memory") 1)
+    (global $next (mut i32) (i32.const 1024))
+    (data (i32.const 0) "colourctx")
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+      (global.set $next (i32.add (global.get $next) (i32.const 64)))
+      (i32.sub (global.get $next) (i32.const 64))))
+  (core instance $libc (instantiate $libc))
+  (core func $get (canon lower (func $config "get") (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))
+  (core func $log (canon lower (func $logging "log") (memory (core memory $libc "memory"))))
+  (core module $main
+    (import "libc" "memory" (memory 1))
+    (import "host" "get" (func $get (param i32 i32 i32)))
+    (import "host" "log" (func $log (param i32 i32 i32 i32 i32)))
+    (func (export "run")
+      (call $get (i32.const 0) (i32.const 6) (i32.const 512))
+      ;; result at 512, option at 516, the string's place and length after it
+      (call $log (i32.const 3) (i32.const 6) (i32.const 3) (i32.load (i32.const 520)) (i32.load (i32.const 524)))))
+  (core instance $main (instantiate $main
+    (with "libc" (instance $libc))
+    (with "host" (instance (export "get" (func $get)) (export "log" (func $log))))))
+  (func (export "run") (canon lift (core func $main "run"))))
+"#;
+
+#[tokio::test]
+async fn configuration_is_read_and_messages_are_logged_once() {
+    let mut worker = Worker::of(wat::parse_str(LOGS_A_VARIABLE).expect("valid text")).await;
+    worker.context.config = vec![("colour".into(), "teal".into())];
+    for _ in 0..2 {
+        let mut instance = worker.start().await;
+        ok(&mut instance, "run", &[]).await;
+    }
+    assert_eq!(kinds(&worker), ["create", "log teal"]);
+    let entries = worker.oplog.entries().expect("decodable entries");
+    let Some(Entry::Log(log)) = &entries[1].entry else {
+        panic!("{entries:?}")
+    };
+    assert_eq!(
+        (log.level(), log.context.as_str()),
+        (kiln_proto::v1::log_entry::Level::Warn, "ctx")
+    );
+}

@@ -7,7 +7,7 @@ use std::{
 
 use kiln_executor::{
     component::{CacheOptions, Components, LoadedComponent},
-    host::{CallError, Engine, HostOptions, Instance, WorkerContext, value::parse_wave},
+    host::{CallError, Engine, HostOptions, Instance, Interrupter, WorkerContext, value::parse_wave},
     journal::{Journal, MemoryOplog, Options},
 };
 use kiln_proto::{
@@ -105,7 +105,11 @@ impl Worker {
     pub(crate) async fn start(&self) -> Instance {
         let journal = self.journal();
         journal.take().expect("a readable oplog").expect("a Create entry");
-        Instance::start(&self.component, self.context.clone(), journal)
+        let context = WorkerContext {
+            interrupter: Interrupter::default(),
+            ..self.context.clone()
+        };
+        Instance::start(&self.component, context, journal)
             .await
             .expect("an instance")
     }

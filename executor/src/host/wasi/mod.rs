@@ -1,10 +1,13 @@
 //! WASI interfaces whose results are recorded: what a guest learns from outside is read from the oplog on replay. One file
 //! an interface. All others come from wasmtime-wasi as they are and run again on replay.
 
+pub(super) mod config;
 mod environment;
 mod exit;
 mod insecure;
 mod insecure_seed;
+pub(super) mod logging;
 mod monotonic_clock;
+mod poll;
 mod random;
 mod wall_clock;

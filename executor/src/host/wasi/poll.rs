@@ -1,0 +1,88 @@
+use kiln_proto::v1::{Value, ValueList, value::Kind};
+use wasmtime::component::Resource;
+use wasmtime_wasi::p2::DynPollable;
+use wasmtime_wasi_io::bindings::wasi::io::poll::{Host, HostPollable};
+
+use crate::host::{
+    HostState,
+    payload::{NOTHING, request, u64_value},
+};
+use crate::replay::Kind as CallKind;
+
+/// Which pollables were ready is recorded, since it depends on time. On replay the guest gets the recorded answer once
+/// those pollables are ready again: deadlines have passed by then, and what is not recorded runs again in any case.
+impl Host for HostState {
+    async fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
+        const NAME: &str = "golem io::poll::poll";
+        let request = request(u64_value(pollables.len() as u64));
+        if let Some(recorded) = self.recorded(NAME, &request)? {
+            let ready = indices_of(&recorded);
+            for pollable in ready
+                .iter()
+                .filter_map(|at| pollables.get(usize::try_from(*at).ok()?))
+            {
+                self.table.block(Resource::new_borrow(pollable.rep())).await?;
+            }
+            return Ok(ready);
+        }
+        let ready = self.table.poll(pollables).await?;
+        let values = ready
+            .iter()
+            .map(|at| Value {
+                kind: Some(Kind::U32Value(*at)),
+            })
+            .collect();
+        self.record(
+            NAME,
+            CallKind::ReadLocal,
+            request,
+            Value {
+                kind: Some(Kind::List(ValueList { values })),
+            },
+        );
+        Ok(ready)
+    }
+}
+
+impl HostPollable for HostState {
+    async fn ready(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<bool> {
+        const NAME: &str = "golem io::poll::ready";
+        if let Some(recorded) = self.recorded(NAME, &NOTHING)? {
+            let ready = recorded.kind == Some(Kind::BoolValue(true));
+            if ready {
+                self.table.block(pollable).await?;
+            }
+            return Ok(ready);
+        }
+        let ready = self.table.ready(pollable).await?;
+        self.record(
+            NAME,
+            CallKind::ReadLocal,
+            NOTHING,
+            Value {
+                kind: Some(Kind::BoolValue(ready)),
+            },
+        );
+        Ok(ready)
+    }
+
+    /// Has no result, so there is nothing to record.
+    async fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
+        self.table.block(pollable).await
+    }
+
+    fn drop(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
+        HostPollable::drop(&mut self.table, pollable)
+    }
+}
+
+fn indices_of(value: &Value) -> Vec<u32> {
+    let Some(Kind::List(list)) = &value.kind else {
+        return Vec::new();
+    };
+    let index = |value: &Value| match value.kind {
+        Some(Kind::U32Value(at)) => Some(at),
+        _ => None,
+    };
+    list.values.iter().filter_map(index).collect()
+}
