@@ -7,6 +7,7 @@
 //! * [`inspect`] – what must hold at the end: counters, oplogs, replicas
 //! * [`guests`] – where the built components are
 //! * [`ports`] – addresses that a restarted node can have again
+//! * [`up`] – `kiln up`, for what one process can show
 //! * [`wait`] – conditions with a deadline
 
 pub mod cluster;
@@ -16,4 +17,5 @@ pub mod kiln;
 pub mod load;
 pub mod node;
 pub mod ports;
+pub mod up;
 pub mod wait;
