@@ -1,0 +1,245 @@
+//! The log instance: Raft logs and votes of all groups, and the node's own few facts. The only synced writes.
+
+use std::{path::Path, sync::Arc};
+
+use kiln_proto::ids::GroupId;
+use rocksdb::{
+    ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Options as DbOptions,
+    ReadOptions, WriteBatch, WriteOptions,
+};
+
+use super::watermark::Watermark;
+use crate::Error;
+
+const LOG: &str = "log";
+const META: &str = "meta";
+const NODE: &str = "node";
+
+/// A small fact of a group beside its log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fact {
+    Vote = b'v' as isize,
+    Committed = b'c' as isize,
+    Purged = b'p' as isize,
+    /// A received snapshot that is being installed: the folder it lies in.
+    Installing = b'i' as isize,
+}
+
+pub(crate) struct LogDb {
+    db: DB,
+    watermark: Watermark,
+    synced: WriteOptions,
+}
+
+impl LogDb {
+    pub(crate) fn open(path: &Path) -> Result<Arc<Self>, Error> {
+        let mut db_options = DbOptions::default();
+        db_options.create_if_missing(true);
+        db_options.create_missing_column_families(true);
+        // Overwriting a recycled file's blocks makes a sync cheaper than growing a new file: no metadata changes.
+        db_options.set_recycle_log_file_num(4);
+        db_options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+        db_options.set_max_total_wal_size(512 << 20);
+        db_options.set_max_background_jobs(2);
+        db_options.set_keep_log_file_num(2);
+        let families = [LOG, META, NODE].map(|name| {
+            let mut family = DbOptions::default();
+            family.set_compression_type(DBCompressionType::None);
+            if name == LOG {
+                // Large enough that most entries are purged before they would have to be written to a table file.
+                family.set_write_buffer_size(64 << 20);
+                family.set_max_write_buffer_number(3);
+            }
+            ColumnFamilyDescriptor::new(name, family)
+        });
+        let db =
+            DB::open_cf_descriptors(&db_options, path, families).map_err(Error::engine("open the log"))?;
+        let (watermark, known) = Watermark::open(&path.join("SYNCED"))?;
+        let recovered = db.latest_sequence_number();
+        if recovered < known {
+            return Err(Error::Corrupt(format!(
+                "the log in {} was synced up to record {known}, but only {recovered} can be read: \
+                 acknowledged data is lost; restore the node's data folder, or start it empty under a new identity",
+                path.display()
+            )));
+        }
+        let mut synced = WriteOptions::default();
+        synced.set_sync(true);
+        Ok(Arc::new(Self {
+            db,
+            watermark,
+            synced,
+        }))
+    }
+
+    fn family(&self, name: &str) -> &ColumnFamily {
+        self.db
+            .cf_handle(name)
+            .expect("every column family is made when the database is opened")
+    }
+
+    pub(crate) fn fact(&self, group: GroupId, fact: Fact) -> Result<Option<Vec<u8>>, Error> {
+        self.db
+            .get_cf(self.family(META), fact_key(group, fact))
+            .map_err(Error::engine("read a fact of a log"))
+    }
+
+    pub(crate) fn node_fact(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        self.db
+            .get_cf(self.family(NODE), key)
+            .map_err(Error::engine("read a fact of the node"))
+    }
+
+    /// All node facts whose key begins with `prefix`, without it.
+    pub(crate) fn node_facts(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_upper_bound(super::reader::after_prefix(prefix));
+        let mut rows = self.db.raw_iterator_cf_opt(self.family(NODE), options);
+        rows.seek(prefix);
+        let mut facts = Vec::new();
+        while let Some((key, value)) = rows.item() {
+            facts.push((key[prefix.len()..].to_vec(), value.to_vec()));
+            rows.next();
+        }
+        rows.status().map_err(Error::engine("list facts of the node"))?;
+        Ok(facts)
+    }
+
+    /// Groups that have a vote or a purged log here.
+    pub(crate) fn groups(&self) -> Result<Vec<GroupId>, Error> {
+        let mut rows = self.db.raw_iterator_cf(self.family(META));
+        rows.seek_to_first();
+        let mut groups = Vec::new();
+        while let Some(key) = rows.key() {
+            let group: [u8; 4] = key
+                .get(..4)
+                .and_then(|group| group.try_into().ok())
+                .ok_or_else(|| Error::Corrupt("a fact of a log has a malformed key".into()))?;
+            let group = GroupId(u32::from_be_bytes(group));
+            if groups.last() != Some(&group) {
+                groups.push(group);
+            }
+            rows.next();
+        }
+        rows.status().map_err(Error::engine("list groups"))?;
+        Ok(groups)
+    }
+
+    /// Shows stored entries from index `from` on and below `to` until `visitor` returns false.
+    pub(crate) fn visit_entries(
+        &self,
+        group: GroupId,
+        from: u64,
+        to: u64,
+        mut visitor: impl FnMut(u64, &[u8]) -> Result<bool, Error>,
+    ) -> Result<(), Error> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_upper_bound(entry_key(group, to));
+        let mut rows = self.db.raw_iterator_cf_opt(self.family(LOG), options);
+        rows.seek(entry_key(group, from));
+        while let Some((key, value)) = rows.item() {
+            if !visitor(entry_index(key)?, value)? {
+                break;
+            }
+            rows.next();
+        }
+        rows.status().map_err(Error::engine("read the log"))
+    }
+
+    /// The stored entry with the highest index.
+    pub(crate) fn last_entry(&self, group: GroupId) -> Result<Option<(u64, Vec<u8>)>, Error> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(entry_key(group, 0));
+        let mut rows = self.db.raw_iterator_cf_opt(self.family(LOG), options);
+        rows.seek_for_prev(entry_key(group, u64::MAX));
+        let last = rows
+            .item()
+            .map(|(key, value)| Ok((entry_index(key)?, value.to_vec())))
+            .transpose()?;
+        rows.status().map_err(Error::engine("find the end of the log"))?;
+        Ok(last)
+    }
+
+    pub(crate) fn batch(&self) -> LogBatch<'_> {
+        LogBatch {
+            db: self,
+            writes: WriteBatch::default(),
+        }
+    }
+
+    /// A fact of the node that is a text.
+    pub(crate) fn node_fact_text(&self, key: &[u8]) -> Result<Option<String>, Error> {
+        let Some(bytes) = self.node_fact(key)? else {
+            return Ok(None);
+        };
+        String::from_utf8(bytes)
+            .map(Some)
+            .map_err(|_| Error::Corrupt("a fact of the node is no text".into()))
+    }
+}
+
+/// Changes of any number of groups that become durable together.
+pub(crate) struct LogBatch<'a> {
+    db: &'a LogDb,
+    writes: WriteBatch,
+}
+
+impl LogBatch<'_> {
+    pub(crate) fn put_entry(&mut self, group: GroupId, index: u64, entry: &[u8]) {
+        self.writes
+            .put_cf(self.db.family(LOG), entry_key(group, index), entry);
+    }
+
+    /// Removes entries from index `from` on and below `to`.
+    pub(crate) fn delete_entries(&mut self, group: GroupId, from: u64, to: u64) {
+        self.writes
+            .delete_range_cf(self.db.family(LOG), entry_key(group, from), entry_key(group, to));
+    }
+
+    pub(crate) fn put_fact(&mut self, group: GroupId, fact: Fact, value: &[u8]) {
+        self.writes
+            .put_cf(self.db.family(META), fact_key(group, fact), value);
+    }
+
+    pub(crate) fn delete_fact(&mut self, group: GroupId, fact: Fact) {
+        self.writes.delete_cf(self.db.family(META), fact_key(group, fact));
+    }
+
+    pub(crate) fn put_node_fact(&mut self, key: &[u8], value: &[u8]) {
+        self.writes.put_cf(self.db.family(NODE), key, value);
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.writes.size_in_bytes()
+    }
+
+    /// Writes everything and waits for the disk.
+    pub(crate) fn sync(self) -> Result<(), Error> {
+        self.db
+            .db
+            .write_opt(self.writes, &self.db.synced)
+            .map_err(Error::engine("sync the log"))?;
+        self.db.watermark.raise(self.db.db.latest_sequence_number())
+    }
+}
+
+fn fact_key(group: GroupId, fact: Fact) -> [u8; 5] {
+    let mut key = [0; 5];
+    key[..4].copy_from_slice(&group.0.to_be_bytes());
+    key[4] = fact as u8;
+    key
+}
+
+fn entry_key(group: GroupId, index: u64) -> [u8; 12] {
+    let mut key = [0; 12];
+    key[..4].copy_from_slice(&group.0.to_be_bytes());
+    key[4..].copy_from_slice(&index.to_be_bytes());
+    key
+}
+
+fn entry_index(key: &[u8]) -> Result<u64, Error> {
+    key.get(4..)
+        .and_then(|index| index.try_into().ok())
+        .map(u64::from_be_bytes)
+        .ok_or_else(|| Error::Corrupt("a log entry has a malformed key".into()))
+}

@@ -1,0 +1,195 @@
+//! Appending to an oplog: the entries, what they amount to, and all indexes over that, in one batch.
+
+use std::sync::Arc;
+
+use kiln_proto::{
+    ids::{OplogIndex, WorkerId},
+    v1::{
+        AppendOplog, Applied, DeleteWorker, IndexMismatch, NoSuchWorker, OplogEntry, WorkerRecord,
+        oplog_entry::Entry, shard_operation_reply::Reply,
+    },
+};
+use prost::Message;
+
+use super::{
+    cache::{Cache, Stored},
+    chunk, counts, epoch, index,
+    keys::{self, WorkerNumber},
+    record,
+};
+use crate::{
+    Error, Table, Transaction,
+    worker::{Fold, KeyChange},
+};
+
+pub(super) fn append(
+    cache: &Cache,
+    state: &mut Transaction<'_>,
+    append: &AppendOplog,
+) -> Result<Reply, Error> {
+    if let Some(refusal) = epoch::check(state, append.epoch)? {
+        return Ok(refusal);
+    }
+    let worker = match identity(append.worker_id.as_ref()) {
+        Ok(worker) => worker,
+        Err(refusal) => return Ok(refusal),
+    };
+    let stored = cache.load(state, &worker)?;
+    let last = stored.as_ref().map_or(0, |stored| stored.record.oplog_index);
+    if append.first_index != last + 1 {
+        return Ok(Reply::IndexMismatch(IndexMismatch { last_index: last }));
+    }
+    let entries = match decode(append, &worker) {
+        Ok(entries) => entries,
+        Err(refusal) => return Ok(refusal),
+    };
+    let (number, old) = match stored {
+        Some(stored) => (stored.number, Some(stored.record)),
+        None => (create(state, &worker)?, None),
+    };
+    state.put(
+        Table::Oplog,
+        keys::oplog(number, OplogIndex(append.first_index)),
+        chunk::encode(&append.entries),
+    );
+    let fold = fold(state, number, old.as_deref(), append.first_index, &entries)?;
+    let new = Arc::new(fold.record);
+    for change in fold.keys {
+        put_key(state, number, change);
+    }
+    state.put(Table::Worker, keys::worker(number), record::encode(&*new));
+    index::update(state, number, old.as_deref(), Some(&new))?;
+    counts::update(state, worker.component, old.as_deref(), Some(&new))?;
+    let oplog_index = new.oplog_index;
+    cache.put(&worker, Stored { number, record: new });
+    Ok(Reply::Applied(Applied { oplog_index }))
+}
+
+pub(super) fn delete(
+    cache: &Cache,
+    state: &mut Transaction<'_>,
+    delete: &DeleteWorker,
+) -> Result<Reply, Error> {
+    if let Some(refusal) = epoch::check(state, delete.epoch)? {
+        return Ok(refusal);
+    }
+    let worker = match identity(delete.worker_id.as_ref()) {
+        Ok(worker) => worker,
+        Err(refusal) => return Ok(refusal),
+    };
+    let Some(stored) = cache.load(state, &worker)? else {
+        return Ok(Reply::NotFound(NoSuchWorker {}));
+    };
+    cache.remove(&worker);
+    let number = stored.number;
+    for table in [Table::Oplog, Table::Idem] {
+        for (key, _) in state.scan_prefix(table, &keys::worker(number))? {
+            state.delete(table, key);
+        }
+    }
+    state.delete(Table::Worker, keys::worker(number));
+    state.delete(Table::ByName, keys::by_name(&worker));
+    index::update(state, number, Some(&stored.record), None)?;
+    counts::update(state, worker.component, Some(&stored.record), None)?;
+    Ok(Reply::Applied(Applied {
+        oplog_index: stored.record.oplog_index,
+    }))
+}
+
+fn identity(worker: Option<&kiln_proto::v1::WorkerId>) -> Result<WorkerId, Reply> {
+    let worker = worker.ok_or_else(|| Reply::Malformed("the operation names no worker".into()))?;
+    WorkerId::try_from(worker).map_err(|error| Reply::Malformed(error.to_string()))
+}
+
+/// Decodes the entries. The first entry of all says which worker it is, and only that one does.
+fn decode(append: &AppendOplog, worker: &WorkerId) -> Result<Vec<OplogEntry>, Reply> {
+    if append.entries.is_empty() {
+        return Err(Reply::Malformed("there are no entries".into()));
+    }
+    let mut entries = Vec::with_capacity(append.entries.len());
+    for (index, bytes) in (append.first_index..).zip(&append.entries) {
+        let entry = OplogEntry::decode(bytes.clone())
+            .map_err(|error| Reply::Malformed(format!("entry {index} does not decode: {error}")))?;
+        match &entry.entry {
+            None => return Err(Reply::Malformed(format!("entry {index} is of an unknown kind"))),
+            Some(Entry::Create(create)) if index == 1 => {
+                let created = create
+                    .worker_id
+                    .as_ref()
+                    .map(WorkerId::try_from)
+                    .and_then(Result::ok);
+                if created.as_ref() != Some(worker) {
+                    return Err(Reply::Malformed("the Create entry is another worker's".into()));
+                }
+            }
+            Some(Entry::Create(_)) => {
+                return Err(Reply::Malformed(format!("entry {index} is a second Create")));
+            }
+            Some(_) if index == 1 => return Err(Reply::Malformed("the first entry is no Create".into())),
+            Some(_) => {}
+        }
+        entries.push(entry);
+    }
+    Ok(entries)
+}
+
+fn create(state: &mut Transaction<'_>, worker: &WorkerId) -> Result<WorkerNumber, Error> {
+    let number = match state.get(Table::Meta, keys::NEXT_WORKER)? {
+        None => 1,
+        Some(next) => keys::number_at(&next, 0)
+            .ok_or_else(|| Error::Corrupt("the next worker number is malformed".into()))?,
+    };
+    state.put(
+        Table::Meta,
+        keys::NEXT_WORKER,
+        (number + 1).to_be_bytes().to_vec(),
+    );
+    state.put(
+        Table::ByName,
+        keys::by_name(worker),
+        number.to_be_bytes().to_vec(),
+    );
+    Ok(WorkerNumber(number))
+}
+
+fn fold(
+    state: &mut Transaction<'_>,
+    number: WorkerNumber,
+    old: Option<&WorkerRecord>,
+    first: u64,
+    entries: &[OplogEntry],
+) -> Result<Fold, Error> {
+    let mut fold = old.cloned().map_or_else(Fold::default, Fold::from);
+    for (index, entry) in (first..).zip(entries) {
+        fold.add(index, entry);
+    }
+    if fold.must_refold {
+        refold(state, number)
+    } else {
+        Ok(fold)
+    }
+}
+
+/// Folds the whole oplog anew, after entries in it were made void. Keys known only from those are forgotten.
+fn refold(state: &mut Transaction<'_>, number: WorkerNumber) -> Result<Fold, Error> {
+    let mut entries: Vec<(u64, OplogEntry)> = Vec::new();
+    for (key, value) in state.scan_prefix(Table::Oplog, &keys::worker(number))? {
+        for (index, entry) in chunk::decode(chunk::first(&key)?, value)? {
+            let entry = OplogEntry::decode(entry)
+                .map_err(|error| Error::Corrupt(format!("oplog entry {index} does not decode: {error}")))?;
+            entries.push((index.0, entry));
+        }
+    }
+    for (key, _) in state.scan_prefix(Table::Idem, &keys::worker(number))? {
+        state.delete(Table::Idem, key);
+    }
+    Ok(Fold::all(entries.iter().map(|(index, entry)| (*index, entry))))
+}
+
+fn put_key(state: &mut Transaction<'_>, number: WorkerNumber, change: KeyChange) {
+    let key = keys::idem(number, &change.key);
+    match change.record {
+        Some(known) => state.put(Table::Idem, key, record::encode(&known)),
+        None => state.delete(Table::Idem, key),
+    }
+}

@@ -1,0 +1,49 @@
+use bytes::Bytes;
+use kiln_proto::v1::{
+    ShardCommand, ShardCommandReply, ShardOperationReply, shard_operation::Operation,
+    shard_operation_reply::Reply,
+};
+use prost::Message;
+
+use super::{append, cache::Cache, epoch};
+use crate::{Error, Machine, Transaction};
+
+/// Applies shard commands: a pure function of them and of the tables.
+#[derive(Default)]
+pub struct ShardMachine {
+    cache: Cache,
+}
+
+impl Machine for ShardMachine {
+    fn apply(&self, state: &mut Transaction<'_>, command: Bytes) -> Result<Bytes, Error> {
+        let command = ShardCommand::decode(command)
+            .map_err(|error| Error::Corrupt(format!("a shard command does not decode: {error}")))?;
+        let replies = command
+            .operations
+            .iter()
+            .map(|operation| {
+                let reply = self.operate(state, operation.operation.as_ref())?;
+                Ok(ShardOperationReply { reply: Some(reply) })
+            })
+            .collect::<Result<_, Error>>()?;
+        Ok(ShardCommandReply { replies }.encode_to_vec().into())
+    }
+
+    fn reset(&self) {
+        self.cache.clear();
+    }
+}
+
+impl ShardMachine {
+    fn operate(&self, state: &mut Transaction<'_>, operation: Option<&Operation>) -> Result<Reply, Error> {
+        match operation {
+            Some(Operation::OpenEpoch(open)) => epoch::open(state, open),
+            Some(Operation::Append(append)) => append::append(&self.cache, state, append),
+            Some(Operation::DeleteWorker(delete)) => append::delete(&self.cache, state, delete),
+            // A newer node's operation: to skip it would make this replica differ from the others.
+            None => Err(Error::Corrupt(
+                "a shard operation is of a kind that this version does not know".into(),
+            )),
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Reads of a shard's applied state. After [`Shard::barrier`] on the owner they are linearizable.
+
+use std::{sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use kiln_proto::{
+    ids::{ComponentId, IdempotencyKey, OplogIndex, WorkerId},
+    v1::{KeyRecord, WorkerRecord, WorkerStatus},
+};
+
+use super::{
+    Shard, cache, chunk, counts, index,
+    keys::{self, WorkerNumber},
+    record,
+};
+use crate::{Error, Table};
+
+impl Shard {
+    /// Waits until this replica, as the leader, has applied everything that was committed before the call.
+    ///
+    /// # Errors
+    /// `NotLeader`, or `Unavailable` when no majority confirms the leadership.
+    pub async fn barrier(&self) -> Result<(), Error> {
+        self.group.read_barrier().await
+    }
+
+    /// When this replica last knew itself up to date: the age of what it serves.
+    #[must_use]
+    pub fn applied_at(&self) -> Instant {
+        self.group.applied_at()
+    }
+
+    /// A worker's record, if it exists.
+    ///
+    /// # Errors
+    /// `Corrupt`, or when the engine cannot read.
+    pub fn worker(&self, worker: &WorkerId) -> Result<Option<WorkerRecord>, Error> {
+        let stored = cache::read_applied(&self.group.reader(), worker)?;
+        Ok(stored.map(|stored| Arc::unwrap_or_clone(stored.record)))
+    }
+
+    /// A worker's encoded entries from `from` on: at most `limit_entries`, and no more once `limit_bytes` are
+    /// reached. Empty when there are none, or no such worker.
+    ///
+    /// # Errors
+    /// `Corrupt`, or when the engine cannot read.
+    pub fn read_oplog(
+        &self,
+        worker: &WorkerId,
+        from: OplogIndex,
+        limit_entries: usize,
+        limit_bytes: usize,
+    ) -> Result<Vec<(OplogIndex, Bytes)>, Error> {
+        let reader = self.group.reader();
+        let Some(number) = cache::read_number(&reader, worker)? else {
+            return Ok(Vec::new());
+        };
+        let from = from.max(OplogIndex::FIRST);
+        // The chunk that holds `from` begins at it or before.
+        let begin = keys::oplog(number, OplogIndex::NONE);
+        let start = reader
+            .last_at_or_before(Table::Oplog, &begin, &keys::oplog(number, from))?
+            .map_or(begin, |(key, _)| key.to_vec());
+        let end = keys::oplog(number, OplogIndex(u64::MAX));
+        let mut page = Page {
+            from,
+            limit_entries,
+            limit_bytes,
+            bytes: 0,
+            entries: Vec::new(),
+        };
+        let mut failure = None;
+        reader.visit(Table::Oplog, &start, &end, |key, value| {
+            match page.add_chunk(key, value) {
+                Ok(goes_on) => goes_on,
+                Err(error) => {
+                    failure = Some(error);
+                    false
+                }
+            }
+        })?;
+        failure.map_or(Ok(page.entries), Err)
+    }
+
+    /// What is known of one of a worker's idempotency keys.
+    ///
+    /// # Errors
+    /// `Corrupt`, or when the engine cannot read.
+    pub fn key_record(&self, worker: &WorkerId, key: &IdempotencyKey) -> Result<Option<KeyRecord>, Error> {
+        let reader = self.group.reader();
+        let Some(number) = cache::read_number(&reader, worker)? else {
+            return Ok(None);
+        };
+        let known = reader.get(Table::Idem, &keys::idem(number, key.as_str()))?;
+        known
+            .map(|known| record::decode("what is known of a key", &known))
+            .transpose()
+    }
+
+    /// Up to `limit` workers after `after`, of one component or of all, ordered by component and name.
+    ///
+    /// # Errors
+    /// `Corrupt`, or when the engine cannot read.
+    pub fn scan_workers(
+        &self,
+        component: Option<ComponentId>,
+        after: Option<&WorkerId>,
+        limit: usize,
+    ) -> Result<Vec<WorkerRecord>, Error> {
+        let reader = self.group.reader();
+        let first = component.map_or(Vec::new(), |component| component.as_bytes().to_vec());
+        let end = crate::engine::after_prefix(&first);
+        // No name contains a zero byte, so this is the smallest key after the worker's.
+        let after = after.map(|worker| [keys::by_name(worker), vec![0]].concat());
+        let from = after.filter(|after| *after > first).unwrap_or(first);
+        let mut records = Vec::new();
+        for (_, number) in reader.scan(Table::ByName, &from, &end, limit)? {
+            let number = keys::number_at(&number, 0)
+                .map(WorkerNumber)
+                .ok_or_else(|| Error::Corrupt("a worker number is malformed".into()))?;
+            // Absent when the worker has been deleted since the names were read.
+            if let Some(found) = reader.get(Table::Worker, &keys::worker(number))? {
+                records.push(record::decode("a worker record", &found)?);
+            }
+        }
+        Ok(records)
+    }
+
+    /// How many workers there are, by component and status; zeroes are left out.
+    ///
+    /// # Errors
+    /// `Corrupt`, or when the engine cannot read.
+    pub fn counts(
+        &self,
+        component: Option<ComponentId>,
+    ) -> Result<Vec<(ComponentId, WorkerStatus, u64)>, Error> {
+        let prefix = match component {
+            Some(component) => [keys::COUNT_PREFIX, component.as_bytes()].concat(),
+            None => keys::COUNT_PREFIX.to_vec(),
+        };
+        let malformed = || Error::Corrupt("a count of workers is malformed".into());
+        let rows = self.group.reader().scan_prefix(Table::Meta, &prefix)?;
+        rows.into_iter()
+            .map(|(key, count)| {
+                let (status, component) = key[keys::COUNT_PREFIX.len()..]
+                    .split_last()
+                    .ok_or_else(malformed)?;
+                let component = ComponentId::from_slice(component).map_err(|_| malformed())?;
+                let status = WorkerStatus::try_from(i32::from(*status)).map_err(|_| malformed())?;
+                Ok((component, status, counts::decode(&count)?))
+            })
+            .collect()
+    }
+
+    /// Workers that a new owner has to recover: running, retrying or suspended, or with work waiting.
+    ///
+    /// # Errors
+    /// `Corrupt`, or when the engine cannot read.
+    pub fn unfinished(&self) -> Result<Vec<WorkerId>, Error> {
+        let reader = self.group.reader();
+        let mut workers = Vec::new();
+        for (key, _) in reader.scan_prefix(Table::Index, index::UNFINISHED_PREFIX)? {
+            let malformed = || Error::Corrupt("an index row of an unfinished worker is malformed".into());
+            let number = keys::number_at(&key, 1).map(WorkerNumber).ok_or_else(malformed)?;
+            let Some(found) = reader.get(Table::Worker, &keys::worker(number))? else {
+                continue;
+            };
+            let found: WorkerRecord = record::decode("a worker record", &found)?;
+            let worker = found
+                .worker_id
+                .as_ref()
+                .map(WorkerId::try_from)
+                .and_then(Result::ok)
+                .ok_or_else(malformed)?;
+            workers.push(worker);
+        }
+        Ok(workers)
+    }
+}
+
+/// Entries of an oplog that are being gathered.
+struct Page {
+    from: OplogIndex,
+    limit_entries: usize,
+    limit_bytes: usize,
+    bytes: usize,
+    entries: Vec<(OplogIndex, Bytes)>,
+}
+
+impl Page {
+    /// Takes a chunk's entries; false when the page is full.
+    fn add_chunk(&mut self, key: &[u8], value: &[u8]) -> Result<bool, Error> {
+        for (index, entry) in chunk::decode(chunk::first(key)?, Bytes::copy_from_slice(value))? {
+            if index < self.from {
+                continue;
+            }
+            if self.entries.len() >= self.limit_entries
+                || (self.bytes >= self.limit_bytes && !self.entries.is_empty())
+            {
+                return Ok(false);
+            }
+            if let Some((last, _)) = self.entries.last()
+                && last.next() != index
+            {
+                return Err(Error::Corrupt(format!(
+                    "an oplog has a gap between {last} and {index}"
+                )));
+            }
+            self.bytes += entry.len();
+            self.entries.push((index, entry));
+        }
+        Ok(true)
+    }
+}
