@@ -85,9 +85,9 @@ impl Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a whole cluster on this machine
-    Up(crate::command::up::Args),
+    Up(crate::up::Args),
     /// Run one node of a cluster
-    Server(crate::command::server::Args),
+    Server(crate::server::Args),
     /// Add, update and look at components
     #[command(subcommand)]
     Component(command::component::Command),

@@ -3,14 +3,18 @@
 //! * [`args`] – the command line; `command` – the client commands, one noun a file
 //! * [`up`], [`server`] – the commands that serve; [`node`] – what they put together
 //! * [`config`] – defaults, file, environment and flags; [`bench`] – the load generator
-//! * [`output`], [`failure`] – tables, JSON and exit codes
+//! * [`output`], [`failure`] – tables, JSON and exit codes; [`process`] – signals, limits, the log
 
 mod args;
 mod bench;
 mod command;
 mod config;
 mod failure;
+mod node;
 mod output;
+mod process;
+mod server;
+mod up;
 
 use std::process::ExitCode;
 

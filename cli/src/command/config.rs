@@ -3,8 +3,7 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use super::server;
-use crate::{args::Global, config};
+use crate::{args::Global, config, server};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

@@ -5,15 +5,13 @@ pub(crate) mod completion;
 pub(crate) mod component;
 pub(crate) mod config;
 mod refs;
-pub(crate) mod server;
-pub(crate) mod up;
 pub(crate) mod worker;
 
 use anyhow::Context;
 
 use crate::{
     args::{Cli, Command},
-    bench, output,
+    bench, output, server, up,
 };
 
 /// Runs the command to its end.

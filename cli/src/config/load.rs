@@ -77,6 +77,11 @@ fn environment() -> Env {
 }
 
 impl Loaded {
+    /// True when nobody has set the value of `section.key`.
+    pub(crate) fn is_default(&self, key: &str) -> bool {
+        source(&self.layers, key) == DEFAULT
+    }
+
     /// All values, as `section.key`, in alphabetical order, with their source.
     pub(crate) fn values(&self) -> Vec<(String, Value, String)> {
         let leaves = leaves(&self.layers).unwrap_or_default();
@@ -93,7 +98,7 @@ impl Loaded {
 /// Where a value came from, for people.
 fn source(layers: &Figment, key: &str) -> String {
     let Some(metadata) = layers.find_metadata(key) else {
-        return "default".to_owned();
+        return DEFAULT.to_owned();
     };
     if let Some(file) = metadata.source.as_ref().and_then(figment::Source::file_path) {
         return file.display().to_string();
@@ -109,6 +114,7 @@ fn source(layers: &Figment, key: &str) -> String {
 }
 
 const FLAG: &str = "flag";
+const DEFAULT: &str = "default";
 
 impl Provider for Flags {
     fn metadata(&self) -> Metadata {

@@ -12,7 +12,7 @@ const TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Where `kiln up` keeps its data by default, or the folder for temporary files as long as there is none.
 pub(super) fn default_folder() -> PathBuf {
-    let data = crate::command::up::default_data();
+    let data = crate::up::default_data();
     if data.is_dir() { data } else { std::env::temp_dir() }
 }
 

@@ -2,7 +2,13 @@
 
 use std::path::PathBuf;
 
-use crate::config::{self, Flags, Loaded, Problems, Role};
+use anyhow::Context;
+
+use crate::{
+    config::{self, Config, Flags, Loaded, Problems, Role},
+    node::{Listeners, Node},
+    output, process,
+};
 
 /// Runs one node until SIGTERM or SIGINT.
 ///
@@ -38,6 +44,12 @@ pub(crate) struct Args {
     /// Addresses of all managers, separated by commas
     #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',')]
     managers: Option<Vec<String>>,
+    /// What is logged: error, warn, info, debug, trace, or directives like info,kiln_store=debug
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// The process that started this one, and with which it ends
+    #[arg(long, hide = true)]
+    parent: Option<u32>,
 }
 
 impl Args {
@@ -54,6 +66,7 @@ impl Args {
         set("node.advertise", self.advertise.map(Into::into));
         set("node.http", self.http.map(Into::into));
         set("cluster.managers", self.managers.map(Into::into));
+        set("log.level", self.log_level.map(Into::into));
         config::load(self.config.as_deref(), Flags(flags))
     }
 }
@@ -68,6 +81,27 @@ fn role_name(role: Role) -> &'static str {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
-    let _loaded = args.load()?;
-    anyhow::bail!("not yet")
+    let parent = args.parent;
+    let Loaded { config, .. } = args.load()?;
+    process::start_logging(&config.log)?;
+    if let Some(parent) = parent {
+        process::end_with_parent(parent)?;
+    }
+    process::raise_file_limit();
+    let runtime = tokio::runtime::Runtime::new().context("start the runtime")?;
+    runtime.block_on(serve(&config))
+}
+
+async fn serve(config: &Config) -> anyhow::Result<()> {
+    let mut shutdown = process::Shutdown::listen()?;
+    let listeners = Listeners::bind(&config.node.listen, &config.node.http).await?;
+    let (grpc, http) = listeners.addresses()?;
+    let mut node = Node::start(config, listeners).await?;
+    output::line(&format!("ready grpc={grpc} http={http}"))?;
+    let result = tokio::select! {
+        result = node.failure() => result,
+        () = shutdown.wished() => Ok(()),
+    };
+    node.stop().await;
+    result
 }

@@ -1,0 +1,42 @@
+use anyhow::Context;
+use tokio::net::TcpListener;
+
+/// The sockets of a node, bound before anything else starts: an address in use is the likeliest failure.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    pub(super) grpc: Vec<TcpListener>,
+    pub(super) http: Option<TcpListener>,
+}
+
+impl Listeners {
+    /// Binds; no HTTP when its address is empty.
+    pub(crate) async fn bind(grpc: &str, http: &str) -> anyhow::Result<Self> {
+        let grpc = vec![bind(grpc).await?];
+        let http = if http.is_empty() {
+            None
+        } else {
+            Some(bind(http).await?)
+        };
+        Ok(Self { grpc, http })
+    }
+
+    /// Lets a node serve on other sockets too.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.grpc.extend(other.grpc);
+        self.http = self.http.take().or(other.http);
+    }
+
+    /// The first gRPC address and the HTTP address, empty without HTTP.
+    pub(crate) fn addresses(&self) -> anyhow::Result<(String, String)> {
+        let address = |listener: &TcpListener| listener.local_addr().map(|address| address.to_string());
+        let grpc = self.grpc.first().map(address).transpose()?.unwrap_or_default();
+        let http = self.http.as_ref().map(address).transpose()?.unwrap_or_default();
+        Ok((grpc, http))
+    }
+}
+
+async fn bind(address: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address.trim_start_matches("http://"))
+        .await
+        .with_context(|| format!("listen on {address}"))
+}

@@ -1,0 +1,11 @@
+//! This process and the operating system.
+
+mod files;
+mod logging;
+mod parent;
+mod signals;
+
+pub(crate) use files::raise_file_limit;
+pub(crate) use logging::start_logging;
+pub(crate) use parent::end_with_parent;
+pub(crate) use signals::Shutdown;
