@@ -35,8 +35,12 @@ impl Up {
             .arg(data)
             .args(["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
         command.args(flags).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut process = command.spawn()?;
-        let stdout = process.stdout.take().context("stdout is piped")?;
+        // In its place from the start, so that it ends with this value when something below fails.
+        let mut up = Self {
+            process: command.spawn()?,
+            kiln: Kiln::new("")?,
+        };
+        let stdout = up.process.stdout.take().context("stdout is piped")?;
         let ready = tokio::task::spawn_blocking(move || {
             let mut lines = BufReader::new(stdout).lines();
             lines.find(|line| line.as_ref().map_or(true, |line| line.starts_with("ready ")))
@@ -49,8 +53,8 @@ impl Up {
             .split(' ')
             .find_map(|word| word.strip_prefix("grpc="))
             .context("ready names grpc")?;
-        let kiln = Kiln::new(format!("http://{grpc}"))?;
-        Ok(Self { process, kiln })
+        up.kiln = Kiln::new(format!("http://{grpc}"))?;
+        Ok(up)
     }
 
     /// Adds a guest as a component of the same name.
