@@ -51,6 +51,9 @@ impl Exports {
     }
 }
 
+/// componentize-py exports an instance of this name for itself, to initialise the interpreter while it builds.
+const PRIVATE_INSTANCE: &str = "exports";
+
 struct Table<'c> {
     component: &'c Component,
     functions: Vec<FunctionRef>,
@@ -70,6 +73,9 @@ impl Table<'_> {
             let ComponentItem::ComponentInstance(instance) = item else {
                 continue;
             };
+            if *name == PRIVATE_INSTANCE {
+                continue;
+            }
             let Some(parent) = self.component.get_export_index(None, name) else {
                 continue;
             };

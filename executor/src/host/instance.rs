@@ -86,12 +86,10 @@ impl Instance {
         // A guest that loops gives way to others at each tick; that is also when an interrupt is seen.
         store.epoch_deadline_async_yield_and_update(1);
         let interrupter = store.data().interrupter.clone();
-        let instantiated = tokio::select! {
-            biased;
-            result = component.pre().instantiate_async(&mut store) => Some(result),
-            () = interrupter.requested() => None,
-        };
-        let instance = match instantiated {
+        let instance = match interrupter
+            .run(component.pre().instantiate_async(&mut store))
+            .await
+        {
             Some(Ok(instance)) => instance,
             Some(Err(error)) => return Err(start_error(&error, store.data_mut())),
             None => return Err(StartError::Guest(CallError::Interrupted)),
@@ -203,12 +201,10 @@ impl Instance {
             &mut []
         };
         let interrupter = self.store.data().interrupter.clone();
-        let outcome = tokio::select! {
-            biased;
-            outcome = export.call_async(&mut self.store, arguments, results) => Some(outcome),
-            () = interrupter.requested() => None,
-        };
-        match outcome {
+        match interrupter
+            .run(export.call_async(&mut self.store, arguments, results))
+            .await
+        {
             Some(Ok(())) => {}
             Some(Err(error)) => return Err(call_error(&error, self.store.data_mut())),
             None => return Err(CallError::Interrupted),
@@ -237,7 +233,14 @@ impl Instance {
         let Some(Val::Resource(resource)) = arguments.first() else {
             return Err(CallError::Unusable);
         };
-        let dropped = resource.resource_drop_async(self.store.as_context_mut()).await;
-        dropped.map_err(|error| call_error(&error, self.store.data_mut()))
+        let interrupter = self.store.data().interrupter.clone();
+        match interrupter
+            .run(resource.resource_drop_async(self.store.as_context_mut()))
+            .await
+        {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => Err(call_error(&error, self.store.data_mut())),
+            None => Err(CallError::Interrupted),
+        }
     }
 }

@@ -30,6 +30,16 @@ impl Interrupter {
         self.shared.requested.load(Ordering::Acquire)
     }
 
+    /// Runs a guest until it ends or is interrupted, which gives `None`. The guest's side of `guest` gives way at each
+    /// epoch tick, so this sees an interrupt even while it loops.
+    pub(super) async fn run<T>(&self, guest: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            outcome = guest => Some(outcome),
+            () = self.requested() => None,
+        }
+    }
+
     /// Waits until [`Interrupter::interrupt`] is called.
     pub async fn requested(&self) {
         loop {

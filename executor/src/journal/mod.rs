@@ -12,6 +12,8 @@ mod memory;
 mod region;
 mod store;
 mod tail;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -13,6 +13,8 @@ mod lift;
 mod lower;
 mod path;
 mod signature;
+#[cfg(test)]
+mod tests;
 mod ty;
 mod wave;
 
