@@ -40,8 +40,8 @@ fn load_with(file: Option<PathBuf>, environment: Env, flags: Flags) -> Result<Lo
         layers = layers.merge(Toml::file_exact(file));
     }
     layers = layers.merge(environment).merge(flags);
-    let known = leaves(&defaults).map_err(|error| Problems(vec![error.to_string()]))?;
-    let given = leaves(&layers).map_err(|error| Problems(describe_all(error)))?;
+    let known = leaves(&defaults)?;
+    let given = leaves(&layers)?;
     let mut problems: Vec<String> = Vec::new();
     for (key, value) in &given {
         if known.iter().any(|(known, _)| known == key) {
@@ -62,7 +62,7 @@ fn load_with(file: Option<PathBuf>, environment: Env, flags: Flags) -> Result<Lo
     if !problems.is_empty() {
         return Err(Problems(problems));
     }
-    let config: Config = layers.extract().map_err(|error| Problems(describe_all(error)))?;
+    let config: Config = layers.extract().map_err(describe_all)?;
     match config.problems() {
         problems if problems.is_empty() => Ok(Loaded { config, layers }),
         problems => Err(Problems(problems)),
@@ -137,8 +137,8 @@ impl Provider for Flags {
 }
 
 /// `section.key` and value of everything that is set.
-fn leaves(figment: &Figment) -> Result<Vec<(String, Value)>, FigmentError> {
-    let all: Value = figment.extract()?;
+fn leaves(figment: &Figment) -> Result<Vec<(String, Value)>, Problems> {
+    let all: Value = figment.extract().map_err(describe_all)?;
     let mut leaves = Vec::new();
     collect("", all, &mut leaves);
     Ok(leaves)
@@ -172,8 +172,8 @@ fn unknown(key: &str, known: &[(String, Value)], from: &str) -> String {
     }
 }
 
-fn describe_all(error: FigmentError) -> Vec<String> {
-    error.into_iter().map(|error| error.to_string()).collect()
+fn describe_all(error: FigmentError) -> Problems {
+    Problems(error.into_iter().map(|error| error.to_string()).collect())
 }
 
 #[cfg(test)]

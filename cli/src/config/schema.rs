@@ -107,20 +107,22 @@ impl Default for Node {
 
 impl Default for Raft {
     fn default() -> Self {
+        let store = kiln_store::Options::default();
         Self {
-            heartbeat: Span(Duration::from_millis(100)),
-            election_min: Span(Duration::from_millis(250)),
-            election_max: Span(Duration::from_millis(500)),
+            heartbeat: Span(store.heartbeat_interval),
+            election_min: Span(store.election_timeout_min),
+            election_max: Span(store.election_timeout_max),
         }
     }
 }
 
 impl Default for Storage {
     fn default() -> Self {
+        let store = kiln_store::Options::default();
         Self {
-            block_cache: Size(128 << 20),
-            write_buffer: Size(128 << 20),
-            flush_interval: Span(Duration::from_secs(30)),
+            block_cache: Size(store.block_cache_bytes as u64),
+            write_buffer: Size(store.write_buffer_bytes as u64),
+            flush_interval: Span(store.flush_interval),
         }
     }
 }

@@ -1,26 +1,72 @@
-//! One node: its store, its manager and executor, and the listeners they serve on.
+//! One node: its store, its manager and executor, and the sockets they serve on.
 
 mod listeners;
+mod serving;
+
+use kiln_store::Store;
+use tonic::service::Routes;
 
 pub(crate) use listeners::Listeners;
+use serving::Serving;
 
 use crate::config::Config;
 
 /// A running node.
-pub(crate) struct Node {}
+pub(crate) struct Node {
+    store: Option<Store>,
+    serving: Serving,
+}
 
 impl Node {
-    pub(crate) async fn start(_config: &Config, _listeners: Listeners) -> anyhow::Result<Self> {
-        anyhow::bail!("not yet")
+    /// Opens the node's data and starts what its role asks for.
+    pub(crate) async fn start(config: &Config, listeners: Listeners) -> anyhow::Result<Self> {
+        let store = Store::open(store_options(config))
+            .await
+            .map_err(kiln_proto::Error::from)?;
+        let mut routes = Routes::builder();
+        routes.add_service(store.raft_service());
+        let serving = serve(listeners, &routes.routes());
+        Ok(Self {
+            store: Some(store),
+            serving,
+        })
     }
 
+    /// Starts a node that stores nothing and forwards every call.
     pub(crate) async fn start_edge(_config: &Config, _listeners: Listeners) -> anyhow::Result<Self> {
         anyhow::bail!("not yet")
     }
 
+    /// Returns when the node has failed. (A node that cannot trust its storage ends the process.)
     pub(crate) async fn failure(&mut self) -> anyhow::Result<()> {
-        std::future::pending().await
+        self.serving.failure().await
     }
 
-    pub(crate) async fn stop(self) {}
+    /// Stops from the outside in: no more calls, then no more work, then the data is closed.
+    pub(crate) async fn stop(self) {
+        self.serving.stop().await;
+        if let Some(store) = self.store {
+            store.shutdown().await;
+        }
+    }
+}
+
+fn serve(listeners: Listeners, routes: &Routes) -> Serving {
+    let mut serving = Serving::default();
+    for listener in listeners.grpc {
+        serving.grpc(listener, routes.clone());
+    }
+    serving
+}
+
+fn store_options(config: &Config) -> kiln_store::Options {
+    kiln_store::Options {
+        heartbeat_interval: config.raft.heartbeat.0,
+        election_timeout_min: config.raft.election_min.0,
+        election_timeout_max: config.raft.election_max.0,
+        flush_interval: config.storage.flush_interval.0,
+        block_cache_bytes: config.storage.block_cache.bytes(),
+        write_buffer_bytes: config.storage.write_buffer.bytes(),
+        ..kiln_store::Options::new(&config.node.data)
+    }
 }
