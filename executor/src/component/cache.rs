@@ -3,7 +3,7 @@ use std::{
     future::Future,
     hash::{DefaultHasher, Hash, Hasher},
     num::NonZeroUsize,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -21,6 +21,8 @@ use crate::host::{Engine, EngineError, HostState, linker};
 pub struct CacheOptions {
     /// Folder of the compiled code; made when it does not exist.
     pub dir: PathBuf,
+    /// Folder of the running guests' file systems. Emptied at the start: what a killed process left is of no use.
+    pub scratch_dir: PathBuf,
     /// Most components that stay loaded. Running instances keep theirs in any case.
     pub loaded_max: NonZeroUsize,
     /// Largest component that is accepted.
@@ -28,11 +30,12 @@ pub struct CacheOptions {
 }
 
 impl CacheOptions {
-    /// The defaults: 32 loaded components of at most 50 MiB each.
+    /// The defaults: 32 loaded components of at most 50 MiB each, guests' files below `dir`.
     #[must_use]
     pub fn new(dir: PathBuf) -> Self {
         let loaded_max = NonZeroUsize::MIN.saturating_add(31);
         Self {
+            scratch_dir: dir.join("scratch"),
             dir,
             loaded_max,
             size_bytes_max: 50 << 20,
@@ -59,14 +62,12 @@ struct Shared {
 }
 
 impl Components {
-    /// Makes the folder and links the host's interfaces.
+    /// Makes the folders and links the host's interfaces.
     ///
     /// # Errors
-    /// When the folder cannot be made.
+    /// When a folder cannot be made.
     pub fn new(engine: &Engine, options: CacheOptions) -> Result<Self, EngineError> {
-        let dir = &options.dir;
-        std::fs::create_dir_all(dir)
-            .map_err(|error| EngineError::new(format!("{}: {error}", dir.display())))?;
+        make_dirs(&options)?;
         let linker = linker(engine).map_err(|error| EngineError::new(format!("{error:#}")))?;
         let mut hasher = DefaultHasher::new();
         engine
@@ -150,7 +151,8 @@ impl Components {
                 self.compile(digest, bytes).await?
             }
         };
-        let loaded = LoadedComponent::link(digest, &component, &self.shared.engine, &self.shared.linker)?;
+        let loaded = LoadedComponent::link(digest, &component, &self.shared.engine, &self.shared.linker)?
+            .with_scratch(&self.shared.options.scratch_dir);
         let loaded = Arc::new(loaded);
         self.shared.loaded.lock().put(digest, loaded.clone());
         Ok(loaded)
@@ -201,4 +203,17 @@ impl Shared {
     fn file(&self, digest: Digest) -> disk::CompiledFile {
         disk::CompiledFile::new(&self.options.dir, digest, self.engine_hash)
     }
+}
+
+fn make_dirs(options: &CacheOptions) -> Result<(), EngineError> {
+    let failed = |dir: &Path| {
+        let dir = dir.display().to_string();
+        move |error: std::io::Error| EngineError::new(format!("{dir}: {error}"))
+    };
+    let scratch = &options.scratch_dir;
+    if scratch.exists() {
+        std::fs::remove_dir_all(scratch).map_err(failed(scratch))?;
+    }
+    std::fs::create_dir_all(&options.dir).map_err(failed(&options.dir))?;
+    std::fs::create_dir_all(scratch).map_err(failed(scratch))
 }

@@ -1,3 +1,5 @@
+use std::path::{Path, PathBuf};
+
 use wasmtime::component::{Component, InstancePre};
 
 use super::{Digest, Error, Exports, FunctionRef, UnknownFunction, exports::Target, imports};
@@ -11,6 +13,7 @@ pub struct LoadedComponent {
     exports: Exports,
     targets: Vec<Target>,
     imports: Vec<String>,
+    scratch: Option<PathBuf>,
 }
 
 impl LoadedComponent {
@@ -34,7 +37,15 @@ impl LoadedComponent {
             exports,
             targets,
             imports,
+            scratch: None,
         })
+    }
+
+    /// Says where instances keep their file systems, if the component uses files at all.
+    pub(super) fn with_scratch(mut self, dir: &Path) -> Self {
+        let uses_files = |import: &String| import.starts_with("wasi:filesystem/preopens@");
+        self.scratch = self.imports.iter().any(uses_files).then(|| dir.to_owned());
+        self
     }
 
     /// The SHA-256 of its bytes.
@@ -61,6 +72,11 @@ impl LoadedComponent {
     /// When there is none, or more than one, with what there is.
     pub fn function(&self, name: &str) -> Result<FunctionRef, UnknownFunction> {
         self.exports.find(name)
+    }
+
+    /// Where an instance makes its file system; `None` when the component uses no files.
+    pub(crate) fn scratch(&self) -> Option<&Path> {
+        self.scratch.as_deref()
     }
 
     pub(crate) fn engine(&self) -> &Engine {

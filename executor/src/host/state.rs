@@ -46,15 +46,7 @@ impl HostState {
             .stderr(stdio.stderr())
             .allow_tcp(false)
             .allow_udp(false);
-        let uses_files = component
-            .imports()
-            .iter()
-            .any(|import| import.starts_with("wasi:filesystem/preopens"));
-        let folder = if uses_files {
-            Some(tempfile::Builder::new().prefix("kiln-worker-").tempdir()?)
-        } else {
-            None
-        };
+        let folder = component.scratch().map(tempfile::tempdir_in).transpose()?;
         if let Some(folder) = &folder {
             wasi.preopened_dir(folder.path(), "/", FsPerms::ReadWrite)
                 .map_err(io::Error::other)?;
