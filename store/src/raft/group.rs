@@ -40,6 +40,9 @@ pub(super) type RaftOf<M> = Raft<Types, StateMachine<M>>;
 /// A proposal that is not committed by then is given up. It may still take effect.
 const PROPOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Pause before a new leader looks again whether a majority has answered it.
+const LEASE_POLL_INTERVAL: Duration = Duration::from_millis(2);
+
 /// Larger commands are refused: one must fit in a message between nodes.
 pub const COMMAND_BYTES_MAX: usize = 32 << 20;
 
@@ -165,13 +168,26 @@ impl<M: Machine> Group<M> {
             )));
         }
         self.inner.node.counters.proposals.fetch_add(1, Ordering::Relaxed);
-        let raft = self.inner.raft();
-        let written = tokio::time::timeout(PROPOSE_TIMEOUT, raft.client_write(Command(command))).await;
-        match written {
-            Ok(Ok(response)) => Ok(response.data.0),
-            Ok(Err(RaftError::APIError(error))) => Err(self.refused(error)),
-            Ok(Err(RaftError::Fatal(error))) => Err(Error::Unavailable(error.to_string())),
+        match tokio::time::timeout(PROPOSE_TIMEOUT, self.write(command)).await {
+            Ok(reply) => reply,
             Err(_) => Err(self.no_quorum()),
+        }
+    }
+
+    async fn write(&self, command: Bytes) -> Result<Bytes, Error> {
+        let patient_until = Instant::now() + self.inner.node.options.election_timeout_max;
+        loop {
+            match self.inner.raft().client_write(Command(command.clone())).await {
+                Ok(response) => return Ok(response.data.0),
+                // A leader that was elected just now has not heard from a majority yet. Nothing was proposed.
+                Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward)))
+                    if forward.reason == ForwardReason::LeaseExpired && Instant::now() < patient_until =>
+                {
+                    tokio::time::sleep(LEASE_POLL_INTERVAL).await;
+                }
+                Err(RaftError::APIError(error)) => return Err(self.refused(error)),
+                Err(RaftError::Fatal(error)) => return Err(Error::Unavailable(error.to_string())),
+            }
         }
     }
 
@@ -234,6 +250,15 @@ impl<M: Machine> Group<M> {
     #[must_use]
     pub fn applied_index(&self) -> u64 {
         self.inner.applied.load(Ordering::Acquire)
+    }
+
+    /// Index of the last log entry that has been purged here; 0 if none has.
+    #[must_use]
+    pub fn purged_index(&self) -> u64 {
+        let raft = self.inner.raft();
+        let metrics = raft.metrics();
+        let purged = metrics.borrow_watched().purged;
+        purged.map_or(0, |purged| purged.index)
     }
 
     /// When this replica last knew itself up to date.

@@ -2,6 +2,8 @@
 
 mod codec;
 mod config;
+#[cfg(test)]
+mod conformance;
 mod group;
 mod log;
 mod maintenance;

@@ -47,7 +47,7 @@ pub(crate) type Snapshot =
 pub(crate) struct Command(pub(crate) Bytes);
 
 /// The machine's reply.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Reply(pub(crate) Bytes);
 
 impl fmt::Debug for Command {

@@ -1,0 +1,149 @@
+//! Nodes in this process, with real gRPC between them, and oplogs to write.
+#![allow(dead_code, unreachable_pub, reason = "each test binary includes this module and uses a part of it")]
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use kiln_proto::{
+    ids::{ComponentId, NodeId, OplogIndex, ShardId, WorkerId},
+    v1::{
+        CreateEntry, ExportedFunctionCompletedEntry, ExportedFunctionInvokedEntry, OplogEntry,
+        PendingWorkerInvocationEntry, oplog_entry::Entry, pending_worker_invocation_entry::Invocation,
+    },
+};
+use kiln_store::{Options, Shard, Store};
+use prost::Message;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_stream::wrappers::TcpListenerStream;
+
+pub const SHARD: ShardId = ShardId(0);
+
+/// Waits until `check` gives a value, for at most 10 seconds.
+pub async fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> Result<T> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        if let Some(value) = check() {
+            return Ok(value);
+        }
+        if Instant::now() > deadline {
+            bail!("not within 10 seconds: {what}");
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+pub fn worker(name: &str) -> WorkerId {
+    let component = ComponentId("00000000-0000-0000-0000-000000000007".parse().expect("a UUID"));
+    WorkerId { component, name: name.parse().expect("a name") }
+}
+
+pub fn encode(entry: Entry) -> Bytes {
+    OplogEntry { timestamp_ns: 1, entry: Some(entry) }.encode_to_vec().into()
+}
+
+pub fn create(worker: &WorkerId) -> Bytes {
+    encode(Entry::Create(CreateEntry { worker_id: Some(worker.into()), ..Default::default() }))
+}
+
+/// The three entries of a call without side effects.
+pub fn invocation(key: &str) -> Vec<Bytes> {
+    let function = ExportedFunctionInvokedEntry {
+        function_name: "test:counter/api.{increment}".into(),
+        idempotency_key: key.into(),
+        ..Default::default()
+    };
+    let pending = PendingWorkerInvocationEntry { invocation: Some(Invocation::ExportedFunction(function.clone())) };
+    vec![
+        encode(Entry::PendingWorkerInvocation(pending)),
+        encode(Entry::ExportedFunctionInvoked(function)),
+        encode(Entry::ExportedFunctionCompleted(ExportedFunctionCompletedEntry::default())),
+    ]
+}
+
+/// One node: a store behind a gRPC server on a loopback port.
+pub struct Node {
+    pub store: Store,
+    pub shard: Shard,
+    pub address: String,
+    server: JoinHandle<()>,
+}
+
+impl Node {
+    pub async fn start(options: Options) -> Result<Self> {
+        let store = reopen(options).await?;
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?.to_string();
+        let server = tonic::transport::Server::builder()
+            .add_service(store.raft_service())
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        let server = tokio::spawn(async move { server.await.expect("the server runs until it is aborted") });
+        let shard = Shard::start(&store, SHARD).await?;
+        Ok(Self { store, shard, address, server })
+    }
+
+    pub fn id(&self) -> NodeId {
+        self.store.node_id()
+    }
+
+    /// Cuts the node off at once, as far as that goes within a process, then lets its data folder go.
+    pub async fn stop(self) {
+        self.server.abort();
+        self.shard.group().stop().await;
+        self.store.shutdown().await;
+    }
+
+    pub fn leads(&self) -> bool {
+        self.shard.group().leadership().borrow().is_self
+    }
+}
+
+/// Opens a data folder. Within one process its former user may still be letting it go.
+async fn reopen(options: Options) -> Result<Store> {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        match Store::open(options.clone()).await {
+            Ok(store) => return Ok(store),
+            Err(error) if Instant::now() > deadline => return Err(error.into()),
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    }
+}
+
+pub fn introduce<'a>(nodes: impl IntoIterator<Item = &'a Node> + Clone) {
+    for node in nodes.clone() {
+        for other in nodes.clone() {
+            node.store.peers().set(other.id(), &other.address);
+        }
+    }
+}
+
+pub fn options(path: &Path) -> Options {
+    Options { write_buffer_bytes: 16 << 20, block_cache_bytes: 8 << 20, ..Options::new(path) }
+}
+
+/// A single node that owns the shard.
+pub async fn single(path: &Path) -> Result<Node> {
+    let node = Node::start(options(path)).await?;
+    node.shard.group().initialize(&[node.id()]).await?;
+    eventually("the single node leads", || node.leads().then_some(())).await?;
+    Ok(node)
+}
+
+/// Reads a whole oplog and checks that it is contiguous from 1.
+pub fn oplog(shard: &Shard, worker: &WorkerId) -> Result<Vec<OplogEntry>> {
+    let entries = shard.read_oplog(worker, OplogIndex::FIRST, usize::MAX, usize::MAX)?;
+    entries
+        .into_iter()
+        .zip(1..)
+        .map(|((index, entry), expected)| {
+            if index.0 != expected {
+                bail!("entry {index} of {worker} is in the place of {expected}");
+            }
+            OplogEntry::decode(entry).context("an entry decodes")
+        })
+        .collect()
+}
