@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{
         Arc,
@@ -315,8 +315,11 @@ impl<M: Machine> Group<M> {
     /// # Errors
     /// As for [`propose`](Self::propose); `Conflict` while another change is under way.
     pub async fn set_voters(&self, nodes: &[NodeId]) -> Result<(), Error> {
-        let nodes = nodes.iter().map(|node| node.0).collect();
-        self.change(ChangeMembers::ReplaceAllVoters(nodes), false).await
+        let voters: BTreeSet<u64> = nodes.iter().map(|node| node.0).collect();
+        let strays = self.learners().iter().map(|node| node.0).filter(|node| !voters.contains(node)).collect();
+        self.change(ChangeMembers::ReplaceAllVoters(voters), false).await?;
+        // The library drops former voters, but keeps learners that were never promoted.
+        self.change(ChangeMembers::RemoveNodes(strays), false).await
     }
 
     async fn change(
