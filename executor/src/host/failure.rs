@@ -29,9 +29,20 @@ pub(super) fn call_error(error: &Error, state: &mut HostState) -> CallError {
     if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
         return CallError::Exit { code: *code, stderr };
     }
+    let kind = kind(error, state);
+    let message = match kind {
+        TrapKind::ExceededMemoryLimit => {
+            let limit = state.limiter.bytes_max();
+            format!(
+                "out of memory: a worker may use {limit} bytes; {}",
+                message(error)
+            )
+        }
+        _ => message(error),
+    };
     CallError::Trap {
-        message: message(error),
-        kind: kind(error, state),
+        message,
+        kind,
         stderr,
     }
 }

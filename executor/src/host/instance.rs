@@ -5,7 +5,7 @@ use kiln_proto::{
     v1,
 };
 use wasmtime::{
-    AsContextMut, Store,
+    AsContextMut, Store, UpdateDeadline,
     component::{Func, Instance as WasmInstance, Val},
 };
 
@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{
     component::{FunctionRef, LoadedComponent, Target},
-    journal::Journal,
+    journal::{self, Journal},
+    replay::step::StepError,
 };
 
 /// Who a worker is and what surrounds it.
@@ -83,8 +84,7 @@ impl Instance {
         let mut store = Store::new(component.engine().wasmtime(), state);
         store.limiter(|state| &mut state.limiter);
         store.set_epoch_deadline(1);
-        // A guest that loops gives way to others at each tick; that is also when an interrupt is seen.
-        store.epoch_deadline_async_yield_and_update(1);
+        store.epoch_deadline_callback(|mut store| give_way(store.data_mut()));
         let interrupter = store.data().interrupter.clone();
         let instance = match interrupter
             .run(component.pre().instantiate_async(&mut store))
@@ -243,4 +243,24 @@ impl Instance {
             None => Err(CallError::Interrupted),
         }
     }
+}
+
+/// At each tick a running guest gives way to others; that is also when an interrupt is seen. A guest that has recorded a
+/// lot waits until that is committed, so that the tail stays small however long it runs.
+fn give_way(state: &mut HostState) -> wasmtime::Result<UpdateDeadline> {
+    state.record_logs();
+    if state.journal.is_broken() {
+        return Err(StepError::Journal(journal::Error::Broken).into());
+    }
+    if !state.journal.is_full() {
+        return Ok(UpdateDeadline::Yield(1));
+    }
+    let journal = state.journal.clone();
+    // On its own task, so that the commit comes to its end even when the guest is dropped meanwhile.
+    let commit = tokio::spawn(async move { journal.commit().await.map(|_| ()) });
+    let wait = async move {
+        // A failure shows at the next tick, or at the invocation's own commit.
+        let _ = commit.await;
+    };
+    Ok(UpdateDeadline::YieldCustom(1, Box::pin(wait)))
 }

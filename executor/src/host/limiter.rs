@@ -16,6 +16,10 @@ impl MemoryLimiter {
         }
     }
 
+    pub(super) fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
     /// Linear memory of the instance, in bytes.
     pub(super) fn used(&self) -> usize {
         self.used

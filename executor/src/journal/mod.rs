@@ -32,6 +32,11 @@ pub use store::{OplogStore, PageLimits};
 use cursor::Cursor;
 use tail::Tail;
 
+/// Entries that may wait for a commit before a guest that runs on and on is made to wait.
+const UNCOMMITTED_ENTRIES_MAX: usize = 1024;
+/// Their encoded size.
+const UNCOMMITTED_BYTES_MAX: usize = 1 << 20;
+
 /// What a [`Journal`] starts from.
 pub struct Options {
     /// Whose oplog it is.
@@ -190,30 +195,37 @@ impl Journal {
     pub async fn commit(&self) -> Result<OplogIndex, Error> {
         let shared = &*self.shared;
         let _turn = shared.committing.lock().await;
-        let (first, entries) = {
-            let mut state = shared.state.lock();
-            let (first, entries) = state.tail.take()?;
-            if entries.is_empty() {
-                return Ok(OplogIndex(first.0 - 1));
-            }
-            // Stays broken if this future is dropped halfway: the outcome would be unknown.
-            state.tail.break_off();
-            (first, entries)
-        };
+        let (first, entries) = shared.state.lock().tail.take()?;
+        if entries.is_empty() {
+            return Ok(OplogIndex(first.0 - 1));
+        }
         let last = OplogIndex(first.0 + entries.len() as u64 - 1);
-        shared
+        let appended = shared
             .store
             .append(&shared.worker, shared.epoch, first, entries)
-            .await
-            .map_err(|source| Error::Append {
-                worker: shared.worker.clone(),
-                first,
-                source: Box::new(source),
-            })?;
+            .await;
         let mut state = shared.state.lock();
-        state.tail.mend();
+        state.tail.settle(appended.is_ok());
+        appended.map_err(|source| Error::Append {
+            worker: shared.worker.clone(),
+            first,
+            source: Box::new(source),
+        })?;
         state.commits += 1;
         Ok(last)
+    }
+
+    /// True when so much waits for a commit that the guest has to wait for one, too.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let state = self.shared.state.lock();
+        state.tail.len() >= UNCOMMITTED_ENTRIES_MAX || state.tail.bytes() >= UNCOMMITTED_BYTES_MAX
+    }
+
+    /// True once a commit has failed.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.shared.state.lock().tail.is_broken()
     }
 
     /// Removes and returns the log lines that replay has passed over, so that they are not written a second time.

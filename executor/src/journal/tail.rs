@@ -8,7 +8,17 @@ use super::Error;
 pub(super) struct Tail {
     first: OplogIndex,
     entries: Vec<Bytes>,
-    broken: bool,
+    bytes: usize,
+    health: Health,
+}
+
+/// Whether it is known where the oplog ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Health {
+    Sound,
+    /// A commit is under way. Still so when the next one begins: the one before was dropped halfway.
+    InDoubt,
+    Broken,
 }
 
 impl Tail {
@@ -16,7 +26,8 @@ impl Tail {
         Self {
             first: last.next(),
             entries: Vec::new(),
-            broken: false,
+            bytes: 0,
+            health: Health::Sound,
         }
     }
 
@@ -26,7 +37,9 @@ impl Tail {
 
     pub(super) fn push(&mut self, entry: &OplogEntry) -> OplogIndex {
         let index = self.next_index();
-        self.entries.push(entry.encode_to_vec().into());
+        let encoded = entry.encode_to_vec();
+        self.bytes += encoded.len();
+        self.entries.push(encoded.into());
         index
     }
 
@@ -38,22 +51,33 @@ impl Tail {
         self.entries.len()
     }
 
-    /// Removes all entries, with the index of the first.
+    /// Encoded size of all entries.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.health == Health::Broken
+    }
+
+    /// Removes all entries to commit them, with the index of the first. [`Tail::settle`] has to follow.
     pub(super) fn take(&mut self) -> Result<(OplogIndex, Vec<Bytes>), Error> {
-        if self.broken {
+        if self.health != Health::Sound {
+            self.health = Health::Broken;
             return Err(Error::Broken);
         }
         let first = self.first;
         self.first = self.next_index();
-        Ok((first, std::mem::take(&mut self.entries)))
+        self.bytes = 0;
+        let entries = std::mem::take(&mut self.entries);
+        if !entries.is_empty() {
+            self.health = Health::InDoubt;
+        }
+        Ok((first, entries))
     }
 
-    /// From here on commits fail, until [`Tail::mend`].
-    pub(super) fn break_off(&mut self) {
-        self.broken = true;
-    }
-
-    pub(super) fn mend(&mut self) {
-        self.broken = false;
+    /// Says how the commit of what was taken ended.
+    pub(super) fn settle(&mut self, committed: bool) {
+        self.health = if committed { Health::Sound } else { Health::Broken };
     }
 }

@@ -1,9 +1,10 @@
 //! One host call of the guest against the oplog (semantics.md §5.1): begin, then either the recorded response or a new
 //! effect that is persisted, then end.
 
-use kiln_proto::ids::OplogIndex;
-use kiln_proto::v1::{
-    BeginIndexEntry, EmptyEntry, ImportedFunctionInvokedEntry, Payload, oplog_entry::Entry,
+use kiln_proto::{
+    convert::to_wave,
+    ids::OplogIndex,
+    v1::{BeginIndexEntry, EmptyEntry, ImportedFunctionInvokedEntry, Payload, oplog_entry::Entry, payload},
 };
 
 use super::{Divergence, Kind, divergence::describe};
@@ -148,8 +149,12 @@ pub fn recorded(journal: &Journal, function: &str, request: &Payload) -> Result<
         ));
     }
     if call.request.as_ref() != Some(request) {
-        let shown = |payload: Option<&Payload>| format!("{function} with the request {payload:?}");
-        return Err(diverged(shown(call.request.as_ref()), shown(Some(request))));
+        let with_request =
+            |request: Option<&Payload>| format!("the host call {function} with {}", shown(request));
+        return Err(diverged(
+            with_request(call.request.as_ref()),
+            with_request(Some(request)),
+        ));
     }
     let response = call.response.clone().unwrap_or_default();
     journal.take()?;
@@ -173,5 +178,127 @@ fn expect(journal: &Journal, kind: &str, fits: impl Fn(&Entry) -> bool) -> Resul
             .into())
         }
         None => Ok(journal.current_index()),
+    }
+}
+
+/// A request in words, cut short.
+fn shown(request: Option<&Payload>) -> String {
+    const SHOWN_MAX: usize = 200;
+    let text = match request.and_then(|request| request.payload.as_ref()) {
+        Some(payload::Payload::Value(value)) => to_wave(value),
+        Some(payload::Payload::Raw(bytes)) => format!("{} bytes", bytes.len()),
+        None => "no request".to_owned(),
+    };
+    text.chars().take(SHOWN_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use kiln_proto::ids::{ComponentId, Epoch, WorkerId};
+
+    use super::*;
+    use crate::{
+        journal::{MemoryOplog, Options},
+        replay::kind_name,
+    };
+
+    fn open(store: &Arc<MemoryOplog>) -> Journal {
+        let worker = WorkerId {
+            component: ComponentId(uuid::Uuid::nil()),
+            name: "w".parse().expect("a valid name"),
+        };
+        Journal::open(store.clone(), Options::new(worker, Epoch(1), store.last())).expect("a readable oplog")
+    }
+
+    fn payload(bytes: &'static [u8]) -> Payload {
+        Payload {
+            payload: Some(payload::Payload::Raw(bytes.into())),
+        }
+    }
+
+    /// A remote write as host functions make it; the effect is made only when nothing is recorded.
+    async fn write(
+        journal: &Journal,
+        request: &'static [u8],
+        effects: &mut u32,
+    ) -> Result<Payload, StepError> {
+        let call = begin(journal, "test::write", Kind::WriteRemote, true).await?;
+        let recorded = call.recorded(journal, &payload(request))?;
+        let live = recorded.is_none();
+        let response = recorded.unwrap_or_else(|| {
+            *effects += 1;
+            payload(b"done")
+        });
+        if live {
+            call.persist(journal, payload(request), response.clone());
+        }
+        call.end(journal, live).await?;
+        Ok(response)
+    }
+
+    fn kinds(store: &MemoryOplog) -> Vec<&'static str> {
+        let entries = store.entries().expect("decodable entries");
+        entries
+            .iter()
+            .filter_map(|entry| entry.entry.as_ref().map(kind_name))
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn a_remote_write_is_made_once_and_committed_before_and_after() {
+        let store = Arc::new(MemoryOplog::default());
+        let mut effects = 0;
+        for _ in 0..3 {
+            let journal = open(&store);
+            let response = write(&journal, b"request", &mut effects)
+                .await
+                .expect("a response");
+            assert_eq!(response, payload(b"done"));
+            assert!(!journal.has_uncommitted());
+        }
+        assert_eq!(effects, 1);
+        assert_eq!(
+            kinds(&store),
+            [
+                "begin-remote-write",
+                "imported-function-invoked",
+                "end-remote-write"
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_marked_write_without_an_end_is_not_repeated() {
+        let store = Arc::new(MemoryOplog::default());
+        let mut effects = 0;
+        write(&open(&store), b"request", &mut effects)
+            .await
+            .expect("a response");
+        store.truncate(OplogIndex(1));
+        let error = write(&open(&store), b"request", &mut effects)
+            .await
+            .expect_err("in doubt");
+        assert!(matches!(error, StepError::NotRepeatable));
+        assert_eq!(effects, 1);
+    }
+
+    #[tokio::test]
+    async fn another_request_is_a_divergence() {
+        let store = Arc::new(MemoryOplog::default());
+        let mut effects = 0;
+        write(&open(&store), b"request", &mut effects)
+            .await
+            .expect("a response");
+        let error = write(&open(&store), b"other request", &mut effects)
+            .await
+            .expect_err("a divergence");
+        let StepError::Divergence(divergence) = error else {
+            unreachable!("{error}")
+        };
+        assert_eq!(divergence.index, OplogIndex(2));
+        assert_eq!(divergence.expected, "the host call test::write with 7 bytes");
+        assert_eq!(divergence.actual, "the host call test::write with 13 bytes");
     }
 }

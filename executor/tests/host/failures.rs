@@ -122,3 +122,35 @@ async fn refused_arguments_leave_the_instance_as_it_was() {
     assert_eq!(error.to_string(), "argument 1 (by): expected u64, found a string");
     assert_eq!(ok(&mut instance, "increment", &["2"]).await, "2");
 }
+
+/// Reads the clock for ever.
+const READS_THE_CLOCK: &str = r#"
+(component
+  (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock (export "now" (func (result u64)))))
+  (core func $now (canon lower (func $clock "now")))
+  (core module $main
+    (import "clock" "now" (func $now (result i64)))
+    (func (export "run") (loop $again (drop (call $now)) (br $again))))
+  (core instance $main (instantiate $main (with "clock" (instance (export "now" (func $now))))))
+  (func (export "run") (canon lift (core func $main "run"))))
+"#;
+
+#[tokio::test]
+async fn a_guest_that_records_without_end_is_committed_on_the_way() {
+    const ENOUGH: u64 = 3_000;
+    let worker = Worker::of(wat::parse_str(READS_THE_CLOCK).expect("valid text")).await;
+    let mut instance = worker.start().await;
+    let (interrupter, journal) = (instance.interrupter(), instance.journal().clone());
+    let watch = async {
+        while worker.oplog.last().0 < ENOUGH {
+            tokio::task::yield_now().await;
+        }
+        interrupter.interrupt();
+    };
+    let run = async { tokio::join!(call(&mut instance, "run", &[]), watch) };
+    let (ended, ()) = tokio::time::timeout(Duration::from_secs(20), run)
+        .await
+        .expect("commits on the way");
+    assert!(matches!(ended, Err(CallError::Interrupted)), "{ended:?}");
+    assert!(journal.commits() >= 1);
+}
