@@ -11,6 +11,7 @@ use crate::args::{DEFAULT_GRPC, DEFAULT_HTTP};
 pub(crate) struct Config {
     pub(crate) node: Node,
     pub(crate) cluster: Cluster,
+    pub(crate) manager: Manager,
     pub(crate) raft: Raft,
     pub(crate) storage: Storage,
     pub(crate) api: Api,
@@ -51,6 +52,15 @@ pub(crate) enum Role {
 pub(crate) struct Cluster {
     /// gRPC addresses of the managers.
     pub(crate) managers: Vec<String>,
+}
+
+/// How a shard manager judges nodes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Manager {
+    /// How long a node counts as alive after its last report.
+    pub(crate) lease: Span,
+    /// How long a node has to be silent before its replicas are replaced.
+    pub(crate) replace_after: Span,
 }
 
 /// Timing of replication.
@@ -101,6 +111,16 @@ impl Default for Node {
             listen: DEFAULT_GRPC.to_owned(),
             advertise: String::new(),
             http: DEFAULT_HTTP.to_owned(),
+        }
+    }
+}
+
+impl Default for Manager {
+    fn default() -> Self {
+        let manager = kiln_shard_manager::Options::default();
+        Self {
+            lease: Span(manager.lease),
+            replace_after: Span(manager.replace_after),
         }
     }
 }

@@ -1,6 +1,8 @@
 use anyhow::Context;
 use tokio::net::TcpListener;
 
+use crate::{config::Config, failure::Usage};
+
 /// The sockets of a node, bound before anything else starts: an address in use is the likeliest failure.
 #[derive(Debug)]
 pub(crate) struct Listeners {
@@ -32,6 +34,22 @@ impl Listeners {
         let grpc = self.grpc.first().map(address).transpose()?.unwrap_or_default();
         let http = self.http.as_ref().map(address).transpose()?.unwrap_or_default();
         Ok((grpc, http))
+    }
+
+    /// Where others reach the node: what is configured, or else where it listens.
+    pub(super) fn advertised(&self, config: &Config) -> anyhow::Result<String> {
+        if !config.node.advertise.is_empty() {
+            return Ok(config.node.advertise.clone());
+        }
+        let listener = self.grpc.first().context("a node serves gRPC")?;
+        let address = listener.local_addr().context("read the listener's address")?;
+        if address.ip().is_unspecified() {
+            return Err(Usage(format!(
+                "node.advertise: needed, because others cannot reach {address}"
+            ))
+            .into());
+        }
+        Ok(address.to_string())
     }
 }
 
