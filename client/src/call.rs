@@ -31,6 +31,54 @@ pub(crate) struct Failure {
     pub(crate) may_be_repeated: bool,
 }
 
+/// Where one call stands between its attempts.
+struct Call {
+    started: Instant,
+    backoff: Backoff,
+    /// Whom to ask next, without a pause.
+    hint: Option<Address>,
+    /// Hints followed in a row.
+    redirects: u32,
+    was_redirected: bool,
+    may_be_repeated: bool,
+    /// What the last attempt said.
+    last: Option<Error>,
+}
+
+impl Call {
+    fn new(deadline: Duration) -> Self {
+        let started = Instant::now();
+        Self {
+            started,
+            backoff: Backoff::until(started + deadline),
+            hint: None,
+            redirects: 0,
+            was_redirected: false,
+            may_be_repeated: false,
+            last: None,
+        }
+    }
+
+    /// Follows a hint, unless the nodes just send us in circles.
+    fn redirect(&mut self, hint: Option<Address>, error: Error) {
+        self.was_redirected = true;
+        self.redirects += 1;
+        self.last = Some(error);
+        if self.redirects > REDIRECTS_MAX {
+            self.redirects = 0;
+        } else {
+            self.hint = hint;
+        }
+    }
+
+    fn failed(&self, error: Error) -> Failure {
+        Failure {
+            error,
+            may_be_repeated: self.may_be_repeated,
+        }
+    }
+}
+
 impl Client {
     /// Calls any endpoint until one answers.
     pub(crate) async fn call<Q, A, F, R>(&self, request: Q, rpc: F) -> Result<A, Error>
@@ -70,68 +118,58 @@ impl Client {
         F: Fn(Channel, Request<Q>) -> R,
         R: Future<Output = Result<Response<A>, Status>>,
     {
-        let started = Instant::now();
-        let mut backoff = Backoff::until(started + self.options().deadline);
-        let mut hint: Option<Address> = None;
-        let mut redirects = 0;
-        let mut may_be_repeated = false;
-        let mut last: Option<Error> = None;
+        let mut call = Call::new(self.options().deadline);
         loop {
-            let Some(left) = backoff.remaining() else {
-                return Err(Failure {
-                    error: self.out_of_time(last),
-                    may_be_repeated,
-                });
+            let Some(left) = call.backoff.remaining() else {
+                return Err(call.failed(self.out_of_time(call.last.clone())));
             };
-            let address = match hint.take() {
+            let address = match call.hint.take() {
                 Some(address) => address,
                 None => self.choose(worker).await,
             };
-            let status = match self.attempt(&address, request.clone(), left, &rpc).await {
-                Ok(body) => return Ok(body),
-                Err(status) => status,
-            };
-            tracing::debug!(%address, code = ?status.code(), message = status.message(), "an attempt failed");
-            match judge(status) {
-                Advice::GiveUp(error) => {
-                    return Err(Failure {
-                        error,
-                        may_be_repeated,
-                    });
-                }
-                Advice::Redirect(owner) => {
-                    self.set_answered(&address);
-                    hint = self.follow(&owner);
-                    redirects += 1;
-                    if hint.is_some() && redirects <= REDIRECTS_MAX {
-                        continue;
+            match self.attempt(&address, request.clone(), left, &rpc).await {
+                Ok(body) => {
+                    if call.was_redirected {
+                        // Or each call to this shard would take the detour.
+                        self.refresh_routes(worker).await;
                     }
-                    redirects = 0;
+                    return Ok(body);
                 }
-                Advice::Again(error) => {
-                    self.set_answered(&address);
-                    last = Some(error);
-                }
-                Advice::Unreachable(error) => {
-                    may_be_repeated = true;
-                    self.channels().mark_failed(&address);
-                    self.rotate_endpoints();
-                    let error = Error {
-                        message: format!("{address}: {}", error.message),
-                        ..error
-                    };
-                    if !self.was_answered() && started.elapsed() > self.options().first_contact {
-                        return Err(Failure {
-                            error: self.no_contact(error),
-                            may_be_repeated,
-                        });
-                    }
-                    last = Some(error);
-                }
+                Err(status) => self.consider(&mut call, &address, status)?,
             }
-            backoff.pause().await;
-            self.refresh_routes(worker).await;
+            if call.hint.is_none() {
+                call.backoff.pause().await;
+                self.refresh_routes(worker).await;
+            }
         }
+    }
+
+    /// Takes in what a failed attempt asks for.
+    fn consider(&self, call: &mut Call, address: &Address, status: Status) -> Result<(), Failure> {
+        tracing::debug!(%address, code = ?status.code(), message = status.message(), "an attempt failed");
+        match judge(status) {
+            Advice::GiveUp(error) => return Err(call.failed(error)),
+            Advice::Redirect(error) => {
+                self.set_answered(address);
+                call.redirect(self.follow(&error), error);
+            }
+            Advice::Again(error) => {
+                self.set_answered(address);
+                call.last = Some(error);
+            }
+            Advice::Unreachable(error) => {
+                call.may_be_repeated = true;
+                self.channels().mark_failed(address);
+                self.rotate_endpoints();
+                let message = format!("{address}: {}", error.message);
+                let error = Error { message, ..error };
+                if !self.was_answered() && call.started.elapsed() > self.options().first_contact {
+                    return Err(call.failed(self.no_contact(error)));
+                }
+                call.last = Some(error);
+            }
+        }
+        Ok(())
     }
 
     async fn attempt<Q, A, F, R>(
@@ -159,8 +197,8 @@ impl Client {
     }
 
     /// An address given by a hint, unless it cannot be reached from here.
-    fn follow(&self, owner: &str) -> Option<Address> {
-        let address: Address = owner.parse().ok()?;
+    fn follow(&self, error: &Error) -> Option<Address> {
+        let address: Address = error.owner.as_ref()?.address.parse().ok()?;
         (self.options().direct && !self.channels().is_avoided(&address)).then_some(address)
     }
 
@@ -170,6 +208,8 @@ impl Client {
         };
         if self.routes().fetched_at().is_none() {
             self.fetch_routes(worker).await;
+        } else if self.routes().component(&worker.component).is_none() {
+            self.learn_component(&self.endpoint(), &worker.component).await;
         }
         self.routes()
             .owner(worker)
@@ -200,18 +240,17 @@ impl Client {
             Err(status) => return tracing::debug!(%endpoint, message = status.message(), "no routes"),
         }
         if self.routes().component(&worker.component).is_none() {
-            self.learn_component(&endpoint, &worker.component, ROUTES_TIMEOUT)
-                .await;
+            self.learn_component(&endpoint, &worker.component).await;
         }
     }
 
-    async fn learn_component(&self, endpoint: &Address, name: &str, timeout: Duration) {
+    async fn learn_component(&self, endpoint: &Address, name: &str) {
         let request = kiln_proto::v1::GetComponentRequest {
             component: name.to_owned(),
             version: None,
         };
         let fetch = |channel, request| async move { self.components(channel).get_component(request).await };
-        if let Ok(response) = self.attempt(endpoint, request, timeout, &fetch).await {
+        if let Ok(response) = self.attempt(endpoint, request, ROUTES_TIMEOUT, &fetch).await {
             self.note_component(response.component.as_ref());
         }
     }

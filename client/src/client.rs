@@ -1,9 +1,6 @@
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use kiln_proto::{
@@ -56,17 +53,6 @@ impl Client {
     /// `INVALID` when an endpoint is malformed.
     pub fn connect(endpoints: &str) -> Result<Self, Error> {
         Self::new(Options::new(Address::parse_list(endpoints)?))
-    }
-
-    /// The same client with another deadline; connections and routes are its own.
-    ///
-    /// # Errors
-    /// None in practice: the endpoints have been checked.
-    pub fn with_deadline(&self, deadline: Duration) -> Result<Self, Error> {
-        Self::new(Options {
-            deadline,
-            ..self.0.options.clone()
-        })
     }
 
     pub(crate) fn options(&self) -> &Options {

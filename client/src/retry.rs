@@ -12,8 +12,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 /// What the answer of one attempt asks for.
 #[derive(Debug)]
 pub(crate) enum Advice {
-    /// Ask this address, at once.
-    Redirect(String),
+    /// Ask the owner that the error names, at once.
+    Redirect(Error),
     /// The address did not answer; ask another one.
     Unreachable(Error),
     /// Ask again after a pause.
@@ -33,7 +33,7 @@ pub(crate) fn judge(status: Status) -> Advice {
         return Advice::Unreachable(error);
     }
     match &error.owner {
-        Some(owner) if !owner.address.is_empty() => Advice::Redirect(owner.address.clone()),
+        Some(owner) if !owner.address.is_empty() => Advice::Redirect(error),
         _ => Advice::Again(error),
     }
 }
@@ -82,7 +82,10 @@ mod tests {
             node_id: 1,
             address: address.into(),
         };
-        assert!(matches!(judge(Error::not_owner(owner("a:1")).into()), Advice::Redirect(a) if a == "a:1"));
+        assert!(matches!(
+            judge(Error::not_owner(owner("a:1")).into()),
+            Advice::Redirect(_)
+        ));
         assert!(matches!(
             judge(Error::not_owner(owner("")).into()),
             Advice::Again(_)

@@ -158,7 +158,7 @@ impl Default for Api {
 impl Default for Log {
     fn default() -> Self {
         Self {
-            level: "info".to_owned(),
+            level: "info,openraft=warn".to_owned(),
             format: LogFormat::Text,
         }
     }

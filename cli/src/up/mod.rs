@@ -69,7 +69,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let mut config = config::load(args.config.as_deref(), Flags(vec![("node.role", "all".into())]))?;
     if config.is_default("log.level") {
         // People look at this stderr; a server's goes to a file.
-        config.config.log.level = "warn".to_owned();
+        config.config.log.level = "warn,openraft=error".to_owned();
     }
     process::start_logging(&config.config.log)?;
     process::raise_file_limit();
