@@ -7,6 +7,5 @@ mod counters;
 mod effects;
 mod failures;
 mod fixture;
-mod pool;
 mod resources;
 mod values;
