@@ -90,7 +90,9 @@ fn observe(state: &State, lead: &Lead, actions: &mut Actions, now: Instant) -> F
     let roster = lead.roster.lock();
     let executors = state.nodes.values().filter(|node| node.executor);
     Facts {
-        nodes: executors.map(|node| (node.id(), roster.liveness(node.id(), now))).collect(),
+        nodes: executors
+            .map(|node| (node.id(), roster.liveness(node.id(), now)))
+            .collect(),
         groups: roster.groups(now),
         busy: actions.busy(now),
         failures: actions.failures(now),
@@ -117,7 +119,8 @@ impl Actions {
     }
 
     fn start(&mut self, inner: &Arc<Inner>, state: &Arc<State>, step: Step) {
-        self.busy.extend(step.shards().into_iter().map(|shard| (shard, None)));
+        self.busy
+            .extend(step.shards().into_iter().map(|shard| (shard, None)));
         let (inner, state, slots) = (Arc::clone(inner), Arc::clone(state), Arc::clone(&self.slots));
         self.running.spawn(async move {
             let _slot = slots.acquire_owned().await;
@@ -168,11 +171,23 @@ impl Actions {
 
     fn failures(&self, now: Instant) -> BTreeMap<StepKey, Failure> {
         let failures = self.failures.iter();
-        failures.map(|(key, (count, until))| (*key, Failure { count: *count, waiting: *until > now })).collect()
+        failures
+            .map(|(key, (count, until))| {
+                (
+                    *key,
+                    Failure {
+                        count: *count,
+                        waiting: *until > now,
+                    },
+                )
+            })
+            .collect()
     }
 }
 
 fn backoff(count: u32) -> Duration {
-    let doubled = BACKOFF_MIN.saturating_mul(1 << count.saturating_sub(1).min(10)).min(BACKOFF_MAX);
+    let doubled = BACKOFF_MIN
+        .saturating_mul(1 << count.saturating_sub(1).min(10))
+        .min(BACKOFF_MAX);
     doubled.mul_f64(rand::random_range(0.8..1.2))
 }
