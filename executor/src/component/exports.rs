@@ -29,6 +29,13 @@ impl Exports {
         self.functions.iter()
     }
 
+    /// True when `function` comes from this very table.
+    pub(crate) fn contains(&self, function: &FunctionRef) -> bool {
+        self.functions
+            .get(function.slot)
+            .is_some_and(|own| own.is_same(function))
+    }
+
     /// Lists what the component exports, with what stands behind each.
     pub(super) fn of(component: &Component) -> (Self, Vec<Target>) {
         let mut table = Table {

@@ -69,6 +69,13 @@ impl FunctionRef {
     }
 }
 
+impl FunctionRef {
+    /// True when both are the same entry of the same table.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
 impl Deref for FunctionRef {
     type Target = Function;
 

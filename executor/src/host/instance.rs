@@ -10,7 +10,7 @@ use wasmtime::{
 };
 
 use super::{
-    CallError, HostState, Interrupter, Outside, StartError, SystemOutside,
+    CallError, HostState, Interrupter, Outside, StartError, SystemOutside, TrapKind,
     failure::{call_error, start_error},
     value::{ArgumentError, check_arguments, lift, lower},
 };
@@ -118,12 +118,13 @@ impl Instance {
         if !self.usable {
             return Err(CallError::Unusable);
         }
-        let lowered = self.lower(function, arguments)?;
+        let function = self.own(function)?;
+        let lowered = self.lower(&function, arguments)?;
         self.store.data().stdio.clear_stderr_tail();
         // Until the call has ended well: its future may be dropped at any point.
         self.usable = false;
         let result = match self.component.targets().get(function.slot) {
-            Some(Target::Export(_)) => self.call_export(function, &lowered).await?,
+            Some(Target::Export(_)) => self.call_export(&function, &lowered).await?,
             Some(Target::DropResource) => {
                 self.drop_resource(&lowered).await?;
                 None
@@ -163,6 +164,21 @@ impl Instance {
     #[must_use]
     pub fn is_usable(&self) -> bool {
         self.usable
+    }
+
+    /// The same function of the component that runs here, if `function` was looked up in another version of it.
+    fn own(&self, function: &FunctionRef) -> Result<FunctionRef, CallError> {
+        let exports = self.component.exports();
+        if exports.contains(function) {
+            return Ok(function.clone());
+        }
+        exports
+            .find(&function.full_name)
+            .map_err(|unknown| CallError::Trap {
+                message: unknown.to_string(),
+                kind: TrapKind::Other,
+                stderr: String::new(),
+            })
     }
 
     fn lower(&mut self, function: &FunctionRef, arguments: &[v1::Value]) -> Result<Vec<Val>, ArgumentError> {

@@ -7,5 +7,6 @@ mod counters;
 mod effects;
 mod failures;
 mod fixture;
+mod pool;
 mod resources;
 mod values;
