@@ -165,7 +165,7 @@ async fn a_deadline_stays_where_it_was_when_the_worker_is_loaded_again() {
     let interrupter = instance.interrupter();
     let journal = instance.journal().clone();
     let (slept, ()) = tokio::join!(call(&mut instance, "sleep-ms", &["3600000"]), async {
-        interrupter.interrupt()
+        interrupter.interrupt();
     });
     assert!(matches!(slept, Err(CallError::Interrupted)));
     journal.commit().await.expect("a vector takes everything");
