@@ -1,11 +1,37 @@
 //! Owns shards, runs durable workers and serves the public API.
 //!
+//! A call goes one way: `edge` → `route` → `shard` → `worker` → [`host`] → [`journal`] → the store.
+//!
+//! * [`Executor`], [`Options`] – a node's executor, or without a store an edge that only passes calls on
+//! * `edge` – gRPC and HTTP, one service a file; `operations` is what both can do to a worker
+//! * `route` – from a worker's name to the node that owns it; retries until the caller's deadline
+//! * `attend`, `managers`, `registry` – the lease, the map and the components, from the shard managers
+//! * `shard` – replicas on this node: opened when led, closed at once when not, recovered, reconciled with the map
+//! * `worker` – one actor a loaded worker; `invoke` – accepting, ending and retrying invocations
+//! * [`enumerate`] – listing and counting workers over all shards
 //! * [`component`] – from uploaded bytes to something that can be instantiated
 //! * [`host`] – the wasm host: runs one worker's component, durably
 //! * [`journal`] – the oplog of one loaded worker
 //! * [`replay`] – matching what the guest does with its oplog
 
+mod attend;
 pub mod component;
+mod context;
+mod edge;
+pub mod enumerate;
+mod executor;
 pub mod host;
+mod invoke;
 pub mod journal;
+mod managers;
+mod metrics;
+mod operations;
+mod options;
+mod registry;
 pub mod replay;
+mod route;
+mod shard;
+mod worker;
+
+pub use executor::Executor;
+pub use options::{Limits, Options};

@@ -32,11 +32,9 @@ pub struct Call {
     kind: Kind,
     begin: OplogIndex,
     marked: bool,
-    /// Its effect was made now, not in an earlier life of the worker.
-    is_new: bool,
 }
 
-/// Begins a host call. Everything that a remote write depends on is committed before it. With `marked`, a BeginRemoteWrite entry is committed before the effect, so that a crash in between
+/// Begins a host call. With `marked`, a BeginRemoteWrite entry is committed before the effect, so that a crash in between
 /// is seen: for remote writes that must not be repeated blindly.
 ///
 /// # Errors
@@ -48,9 +46,6 @@ pub async fn begin(
     marked: bool,
 ) -> Result<Call, StepError> {
     let begin = if !marked {
-        if kind.is_remote_write() && journal.is_live() {
-            journal.commit().await?;
-        }
         journal.current_index()
     } else if journal.is_live() {
         let begin = journal.append(Entry::BeginRemoteWrite(EmptyEntry {}));
@@ -70,7 +65,6 @@ pub async fn begin(
         kind,
         begin,
         marked,
-        is_new: false,
     })
 }
 
@@ -89,9 +83,8 @@ impl Call {
         recorded(journal, self.function, request)
     }
 
-    /// Records the response of an effect that was made now.
-    pub fn persist(&mut self, journal: &Journal, request: Payload, response: Payload) {
-        self.is_new = true;
+    /// Records the response.
+    pub fn persist(&self, journal: &Journal, request: Payload, response: Payload) {
         persist(journal, self.function, self.kind, request, response);
     }
 
@@ -99,16 +92,17 @@ impl Call {
     ///
     /// # Errors
     /// See [`StepError`].
-    pub async fn end(self, journal: &Journal) -> Result<(), StepError> {
+    pub async fn end(self, journal: &Journal, live: bool) -> Result<(), StepError> {
         if self.marked && journal.is_live() {
-            let begin_index = self.begin.0;
-            journal.append(Entry::EndRemoteWrite(BeginIndexEntry { begin_index }));
+            journal.append(Entry::EndRemoteWrite(BeginIndexEntry {
+                begin_index: self.begin.0,
+            }));
         } else if self.marked {
             expect(journal, "end-remote-write", |entry| {
                 matches!(entry, Entry::EndRemoteWrite(_))
             })?;
         }
-        if self.is_new && self.kind.is_remote_write() {
+        if live && self.kind.is_remote_write() {
             journal.commit().await?;
         }
         Ok(())
@@ -230,16 +224,17 @@ mod tests {
         request: &'static [u8],
         effects: &mut u32,
     ) -> Result<Payload, StepError> {
-        let mut call = begin(journal, "test::write", Kind::WriteRemote, true).await?;
-        let response = match call.recorded(journal, &payload(request))? {
-            Some(response) => response,
-            None => {
-                *effects += 1;
-                call.persist(journal, payload(request), payload(b"done"));
-                payload(b"done")
-            }
-        };
-        call.end(journal).await?;
+        let call = begin(journal, "test::write", Kind::WriteRemote, true).await?;
+        let recorded = call.recorded(journal, &payload(request))?;
+        let live = recorded.is_none();
+        let response = recorded.unwrap_or_else(|| {
+            *effects += 1;
+            payload(b"done")
+        });
+        if live {
+            call.persist(journal, payload(request), response.clone());
+        }
+        call.end(journal, live).await?;
         Ok(response)
     }
 

@@ -63,8 +63,6 @@ pub(crate) enum Write {
         group: GroupId,
         done: oneshot::Sender<()>,
     },
-    /// Ends the writer, after everything that was sent before.
-    Stop { done: oneshot::Sender<()> },
 }
 
 /// Whom to tell when a batch is on disk.
@@ -137,15 +135,6 @@ impl LogWriter {
         });
     }
 
-    /// Ends the writer thread. Nothing can be written any more.
-    pub(crate) async fn stop(&self) {
-        let (told, done) = oneshot::channel();
-        // An error says that it has ended already.
-        if self.send(Write::Stop { done: told }).await.is_ok() {
-            let _ = done.await;
-        }
-    }
-
     /// Forgets a group's log, vote and marks, and waits for the disk.
     pub(crate) async fn destroy(&self, group: GroupId) -> Result<(), Error> {
         let (told, done) = oneshot::channel();
@@ -160,9 +149,6 @@ fn run(db: &LogDb, counters: &Counters, mut writes: mpsc::Receiver<Write>) {
         let mut batch = db.batch();
         let mut next = Some(first);
         while let Some(write) = next {
-            if matches!(write, Write::Stop { .. }) {
-                writes.close();
-            }
             add(&mut batch, write, &mut waiting, counters);
             next = if batch.size() < BATCH_BYTES_MAX {
                 writes.try_recv().ok()
@@ -229,7 +215,6 @@ fn add(batch: &mut LogBatch<'_>, write: Write, waiting: &mut Vec<Done>, counters
             }
             waiting.push(Done::Told(done));
         }
-        Write::Stop { done } => waiting.push(Done::Told(done)),
     }
 }
 

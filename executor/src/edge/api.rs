@@ -1,0 +1,87 @@
+use std::sync::Arc;
+
+use kiln_proto::{Error, ids::WorkerId, v1};
+
+use crate::{
+    component::LoadedComponent,
+    context::Context,
+    enumerate::Enumerator,
+    operations::{Invocation, On},
+    registry::{NewVersion, Registry},
+    route::{Operation, Patience, Router},
+};
+
+/// What callers can do, whatever protocol they speak.
+pub(crate) struct Api {
+    pub(crate) router: Arc<Router>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) context: Arc<Context>,
+    pub(crate) enumerator: Enumerator,
+}
+
+impl Api {
+    /// Calls a function of a worker and waits for its result.
+    pub(crate) async fn invoke(
+        &self,
+        request: v1::InvokeRequest,
+        patience: Patience,
+    ) -> Result<v1::InvokeResponse, Error> {
+        let worker = self.worker(request.worker.as_ref()).await?;
+        let shard = self.router.shard_of(&worker)?;
+        self.router.route(shard, patience, Invocation::new(worker, request)?).await
+    }
+
+    /// Does one of the other operations on a worker.
+    pub(crate) async fn on_worker<T>(
+        &self,
+        worker: Option<&v1::WorkerRef>,
+        request: T,
+        patience: Patience,
+    ) -> Result<<On<T> as Operation>::Reply, Error>
+    where
+        T: Send + Sync + 'static,
+        On<T>: Operation,
+    {
+        let worker = self.worker(worker).await?;
+        let shard = self.router.shard_of(&worker)?;
+        self.router.route(shard, patience, On::new(worker, request)).await
+    }
+
+    /// A component, with what it exports and imports.
+    pub(crate) async fn component(
+        &self,
+        request: v1::GetComponentRequest,
+    ) -> Result<v1::GetComponentResponse, Error> {
+        let id = self.registry.resolve(&request.component).await?;
+        let version = match request.version {
+            Some(version) => self.registry.version(id, version.into()).await?,
+            None => self.registry.latest(id).await?,
+        };
+        let loaded = self.registry.load(&version).await?;
+        Ok(v1::GetComponentResponse {
+            component: Some((*version).clone()),
+            exports: exports(&loaded),
+            imports: loaded.imports().to_vec(),
+        })
+    }
+
+    /// Adds a component or its next version.
+    pub(crate) async fn add_component(&self, new: NewVersion) -> Result<v1::ComponentVersion, Error> {
+        self.registry.add(new).await
+    }
+
+    async fn worker(&self, worker: Option<&v1::WorkerRef>) -> Result<WorkerId, Error> {
+        let worker = worker.ok_or_else(|| Error::invalid("no worker is named"))?;
+        // The name first: it is checked without asking anybody.
+        let name = worker.worker.parse()?;
+        Ok(WorkerId { component: self.registry.resolve(&worker.component).await?, name })
+    }
+}
+
+fn exports(loaded: &LoadedComponent) -> Vec<v1::ExportedFunction> {
+    let describe = |function: &crate::component::FunctionRef| v1::ExportedFunction {
+        name: function.full_name.clone(),
+        signature: function.signature.to_string(),
+    };
+    loaded.exports().iter().map(describe).collect()
+}

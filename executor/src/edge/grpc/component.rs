@@ -1,0 +1,71 @@
+use std::{sync::Arc, time::Duration};
+
+use bytes::BytesMut;
+use kiln_proto::{
+    Error,
+    v1::{self, component_service_server::ComponentService, upload_component_request::Part},
+};
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::{edge::Api, registry::NewVersion};
+
+/// An upload that stands still for this long is given up.
+const CHUNK_PATIENCE: Duration = Duration::from_secs(30);
+
+/// `kiln.v1.ComponentService`.
+pub(super) struct Component(pub(super) Arc<Api>);
+
+#[tonic::async_trait]
+impl ComponentService for Component {
+    async fn upload_component(
+        &self,
+        request: Request<Streaming<v1::UploadComponentRequest>>,
+    ) -> Result<Response<v1::UploadComponentResponse>, Status> {
+        let size_max = self.0.context.limits.component_bytes_max;
+        let new = receive(request.into_inner(), size_max).await?;
+        let component = self.0.add_component(new).await?;
+        Ok(Response::new(v1::UploadComponentResponse { component: Some(component) }))
+    }
+
+    async fn list_components(
+        &self,
+        _request: Request<v1::ListComponentsRequest>,
+    ) -> Result<Response<v1::ListComponentsResponse>, Status> {
+        let mut components = self.0.registry.list().await?;
+        components.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Response::new(v1::ListComponentsResponse { components }))
+    }
+
+    async fn get_component(
+        &self,
+        request: Request<v1::GetComponentRequest>,
+    ) -> Result<Response<v1::GetComponentResponse>, Status> {
+        Ok(Response::new(self.0.component(request.into_inner()).await?))
+    }
+}
+
+async fn receive(
+    mut parts: Streaming<v1::UploadComponentRequest>,
+    size_max: usize,
+) -> Result<NewVersion, Error> {
+    let Some(Part::Header(header)) = next(&mut parts).await? else {
+        return Err(Error::invalid("an upload begins with its header"));
+    };
+    let mut bytes = BytesMut::new();
+    while let Some(part) = next(&mut parts).await? {
+        let Part::Chunk(chunk) = part else {
+            return Err(Error::invalid("an upload has one header"));
+        };
+        if bytes.len() + chunk.len() > size_max {
+            return Err(Error::limit_exceeded(format!("a component has at most {size_max} bytes")));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(NewVersion { header, bytes: bytes.freeze() })
+}
+
+async fn next(parts: &mut Streaming<v1::UploadComponentRequest>) -> Result<Option<Part>, Error> {
+    let message = tokio::time::timeout(CHUNK_PATIENCE, parts.message()).await;
+    let message = message.map_err(|_| Error::deadline_exceeded("the upload stands still"))??;
+    message.map(|message| message.part.ok_or_else(|| Error::invalid("an upload's message is empty"))).transpose()
+}

@@ -1,0 +1,143 @@
+use std::sync::Arc;
+
+use kiln_proto::{
+    Error,
+    ids::{NodeId, ShardId},
+    v1::{self, change_replicas_request::Change, shard_service_server::ShardService},
+};
+use kiln_store::Shard;
+use tonic::{Request, Response, Status};
+
+use crate::{
+    edge::Api,
+    enumerate::{CountShard, ScanShard, count_rows, scan_rows},
+    route::Patience,
+};
+
+/// `kiln.v1.ShardService`: what managers and other executors ask.
+pub(super) struct ShardControl(pub(super) Arc<Api>);
+
+impl ShardControl {
+    fn replica(&self, shard: u32) -> Result<Shard, Error> {
+        let replica = self.0.router.shards.replica(ShardId(shard));
+        let replica = replica.ok_or_else(|| Error::not_found(format!("this node has no replica of shard {shard}")))?;
+        Ok(replica.shard.clone())
+    }
+
+    /// Membership is changed at the leader; elsewhere the answer says where that is.
+    fn led_replica(&self, shard: u32) -> Result<Shard, Error> {
+        let replica = self.replica(shard)?;
+        let leadership = *replica.group().leadership().borrow();
+        if leadership.is_self { Ok(replica) } else { Err(self.not_owner(shard, leadership.leader)) }
+    }
+
+    fn not_owner(&self, shard: u32, leader: Option<NodeId>) -> Error {
+        let map = self.0.router.view.glance();
+        Error::not_owner(v1::OwnerHint {
+            shard,
+            node_id: leader.map_or(0, |leader| leader.0),
+            address: leader.and_then(|leader| map.address(leader)).unwrap_or_default().to_owned(),
+        })
+    }
+
+    fn patience<T>(&self, request: &Request<T>) -> Patience {
+        // Never passed on: the sender has looked for the owner itself.
+        let mut patience = Patience::from_metadata(request.metadata(), Some(self.0.context.limits.control_timeout));
+        patience.hops = patience.hops.max(1);
+        patience
+    }
+
+    fn judge(&self, shard: u32, error: kiln_store::Error) -> Error {
+        match error {
+            kiln_store::Error::NotLeader { leader } => self.not_owner(shard, leader),
+            other => other.into(),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl ShardService for ShardControl {
+    async fn initialize_shard(
+        &self,
+        request: Request<v1::InitializeShardRequest>,
+    ) -> Result<Response<v1::InitializeShardResponse>, Status> {
+        let request = request.into_inner();
+        let members: Vec<NodeId> = request.members.iter().copied().map(NodeId).collect();
+        let replica = self.0.router.shards.ensure(ShardId(request.shard)).await?;
+        replica.shard.group().initialize(&members).await.map_err(Error::from)?;
+        Ok(Response::new(v1::InitializeShardResponse {}))
+    }
+
+    async fn change_replicas(
+        &self,
+        request: Request<v1::ChangeReplicasRequest>,
+    ) -> Result<Response<v1::ChangeReplicasResponse>, Status> {
+        let request = request.into_inner();
+        let replica = self.led_replica(request.shard)?;
+        let group = replica.group();
+        let changed = match request.change {
+            Some(Change::AddLearner(node)) => group.add_learner(NodeId(node)).await,
+            Some(Change::SetVoters(voters)) => {
+                let nodes: Vec<NodeId> = voters.nodes.into_iter().map(NodeId).collect();
+                group.set_voters(&nodes).await
+            }
+            None => return Err(Error::invalid("the request names no change").into()),
+        };
+        changed.map_err(|error| self.judge(request.shard, error))?;
+        Ok(Response::new(v1::ChangeReplicasResponse {}))
+    }
+
+    async fn transfer_shard(
+        &self,
+        request: Request<v1::TransferShardRequest>,
+    ) -> Result<Response<v1::TransferShardResponse>, Status> {
+        let request = request.into_inner();
+        let replica = self.led_replica(request.shard)?;
+        let transferred = replica.group().transfer_leader(NodeId(request.to)).await;
+        transferred.map_err(|error| self.judge(request.shard, error))?;
+        Ok(Response::new(v1::TransferShardResponse {}))
+    }
+
+    async fn scan_shard(
+        &self,
+        request: Request<v1::ScanShardRequest>,
+    ) -> Result<Response<v1::ScanShardResponse>, Status> {
+        let patience = self.patience(&request);
+        let request = request.into_inner();
+        let shard = ShardId(request.shard);
+        if !request.precise && self.0.router.shards.owned(shard).is_none() {
+            let replica = self.replica(request.shard)?;
+            return Ok(Response::new(scan_rows(&replica, &request, |_, _| {})?));
+        }
+        Ok(Response::new(self.0.router.route(shard, patience, Arc::new(ScanShard(request))).await?))
+    }
+
+    async fn count_shard(
+        &self,
+        request: Request<v1::CountShardRequest>,
+    ) -> Result<Response<v1::CountShardResponse>, Status> {
+        let patience = self.patience(&request);
+        let request = request.into_inner();
+        let shard = ShardId(request.shard);
+        if !request.precise && self.0.router.shards.owned(shard).is_none() {
+            let replica = self.replica(request.shard)?;
+            return Ok(Response::new(count_rows(&replica, &request, |_, _| {})?));
+        }
+        Ok(Response::new(self.0.router.route(shard, patience, Arc::new(CountShard(request))).await?))
+    }
+
+    async fn checksum_shard(
+        &self,
+        request: Request<v1::ChecksumShardRequest>,
+    ) -> Result<Response<v1::ChecksumShardResponse>, Status> {
+        let replica = self.replica(request.into_inner().shard)?;
+        let checksum = tokio::task::spawn_blocking(move || replica.checksum()).await;
+        let checksum = checksum.map_err(|_| Error::internal("the checksum was aborted"))?.map_err(Error::from)?;
+        Ok(Response::new(v1::ChecksumShardResponse {
+            applied_index: checksum.applied_index,
+            workers: checksum.workers,
+            entries: checksum.entries,
+            digest: checksum.digest.to_be_bytes().to_vec().into(),
+        }))
+    }
+}

@@ -1,0 +1,101 @@
+use std::sync::Arc;
+
+use kiln_proto::v1::{self, worker_service_server::WorkerService};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    edge::Api,
+    operations::On,
+    route::{Operation, Patience},
+};
+
+/// `kiln.v1.WorkerService`.
+pub(super) struct Worker(pub(super) Arc<Api>);
+
+impl Worker {
+    /// Control calls end; invocations wait as long as their caller does.
+    fn patience<T>(&self, request: &Request<T>) -> Patience {
+        Patience::from_metadata(request.metadata(), Some(self.0.context.limits.control_timeout))
+    }
+
+    async fn pass_on<T>(
+        &self,
+        request: Request<T>,
+        worker: impl FnOnce(&T) -> Option<v1::WorkerRef>,
+    ) -> Result<Response<<On<T> as Operation>::Reply>, Status>
+    where
+        T: Send + Sync + 'static,
+        On<T>: Operation,
+    {
+        let patience = self.patience(&request);
+        let request = request.into_inner();
+        let worker = worker(&request);
+        Ok(Response::new(self.0.on_worker(worker.as_ref(), request, patience).await?))
+    }
+}
+
+#[tonic::async_trait]
+impl WorkerService for Worker {
+    async fn invoke(&self, request: Request<v1::InvokeRequest>) -> Result<Response<v1::InvokeResponse>, Status> {
+        let patience = Patience::from_metadata(request.metadata(), None);
+        Ok(Response::new(self.0.invoke(request.into_inner(), patience).await?))
+    }
+
+    async fn create_worker(
+        &self,
+        request: Request<v1::CreateWorkerRequest>,
+    ) -> Result<Response<v1::CreateWorkerResponse>, Status> {
+        self.pass_on(request, |request| request.worker.clone()).await
+    }
+
+    async fn get_worker(
+        &self,
+        request: Request<v1::GetWorkerRequest>,
+    ) -> Result<Response<v1::GetWorkerResponse>, Status> {
+        self.pass_on(request, |request| request.worker.clone()).await
+    }
+
+    async fn delete_worker(
+        &self,
+        request: Request<v1::DeleteWorkerRequest>,
+    ) -> Result<Response<v1::DeleteWorkerResponse>, Status> {
+        self.pass_on(request, |request| request.worker.clone()).await
+    }
+
+    async fn interrupt_worker(
+        &self,
+        request: Request<v1::InterruptWorkerRequest>,
+    ) -> Result<Response<v1::InterruptWorkerResponse>, Status> {
+        self.pass_on(request, |request| request.worker.clone()).await
+    }
+
+    async fn resume_worker(
+        &self,
+        request: Request<v1::ResumeWorkerRequest>,
+    ) -> Result<Response<v1::ResumeWorkerResponse>, Status> {
+        self.pass_on(request, |request| request.worker.clone()).await
+    }
+
+    async fn get_oplog(
+        &self,
+        request: Request<v1::GetOplogRequest>,
+    ) -> Result<Response<v1::GetOplogResponse>, Status> {
+        self.pass_on(request, |request| request.worker.clone()).await
+    }
+
+    async fn list_workers(
+        &self,
+        request: Request<v1::ListWorkersRequest>,
+    ) -> Result<Response<v1::ListWorkersResponse>, Status> {
+        let patience = self.patience(&request);
+        Ok(Response::new(self.0.enumerator.list(request.into_inner(), patience).await?))
+    }
+
+    async fn count_workers(
+        &self,
+        request: Request<v1::CountWorkersRequest>,
+    ) -> Result<Response<v1::CountWorkersResponse>, Status> {
+        let patience = self.patience(&request);
+        Ok(Response::new(self.0.enumerator.count(request.into_inner(), patience).await?))
+    }
+}

@@ -1,0 +1,55 @@
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{Path, Query, State},
+    http::StatusCode,
+};
+use kiln_proto::{convert::json, v1};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::error::Failure;
+use crate::{edge::Api, registry::NewVersion};
+
+#[derive(Deserialize)]
+pub(super) struct NewComponent {
+    name: String,
+}
+
+/// The wasm bytes are the body; the name is a query parameter.
+pub(super) async fn add(
+    State(api): State<Arc<Api>>,
+    Query(new): Query<NewComponent>,
+    bytes: Bytes,
+) -> Result<(StatusCode, Json<Value>), Failure> {
+    let header = v1::UploadHeader { name: new.name, ..v1::UploadHeader::default() };
+    let added = api.add_component(NewVersion { header, bytes }).await?;
+    Ok((StatusCode::CREATED, Json(json::component(&added))))
+}
+
+/// The next version of a component; the wasm bytes are the body.
+pub(super) async fn update(
+    State(api): State<Arc<Api>>,
+    Path(name): Path<String>,
+    bytes: Bytes,
+) -> Result<Json<Value>, Failure> {
+    let header = v1::UploadHeader { name, update: true, ..v1::UploadHeader::default() };
+    let added = api.add_component(NewVersion { header, bytes }).await?;
+    Ok(Json(json::component(&added)))
+}
+
+pub(super) async fn list(State(api): State<Arc<Api>>) -> Result<Json<Value>, Failure> {
+    let components = api.registry.list().await?;
+    let components: Vec<Value> = components.iter().map(json::component).collect();
+    Ok(Json(json!({ "components": components })))
+}
+
+pub(super) async fn describe(
+    State(api): State<Arc<Api>>,
+    Path(component): Path<String>,
+) -> Result<Json<Value>, Failure> {
+    let found = api.component(v1::GetComponentRequest { component, version: None }).await?;
+    Ok(Json(json::component_details(&found)))
+}

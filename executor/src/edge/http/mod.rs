@@ -1,0 +1,43 @@
+//! HTTP/JSON: the same operations as gRPC, for people and scripts.
+
+mod component;
+mod error;
+mod status;
+mod worker;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    routing::{get, post, put},
+};
+
+use super::Api;
+
+/// All routes. Components are uploaded whole, so their limit holds there.
+pub(crate) fn router(api: Arc<Api>) -> Router {
+    let limits = &api.context.limits;
+    let (component_bytes_max, message_bytes_max) = (limits.component_bytes_max, limits.message_bytes_max);
+    let uploads = Router::new()
+        .route("/v1/components", post(component::add))
+        .route("/v1/components/{name}", put(component::update))
+        .layer(DefaultBodyLimit::max(component_bytes_max));
+    Router::new()
+        .route("/healthz", get(status::health))
+        .route("/readyz", get(status::ready))
+        .route("/metrics", get(status::metrics))
+        .route("/v1/cluster", get(status::cluster))
+        .route("/v1/components", get(component::list))
+        .route("/v1/components/{name}", get(component::describe))
+        .route("/v1/components/{name}/workers", get(worker::list))
+        .route("/v1/components/{name}/workers/count", get(worker::count))
+        .route("/v1/components/{name}/workers/{worker}", get(worker::describe).delete(worker::delete))
+        .route("/v1/components/{name}/workers/{worker}/oplog", get(worker::oplog))
+        .route("/v1/components/{name}/workers/{worker}/interrupt", post(worker::interrupt))
+        .route("/v1/components/{name}/workers/{worker}/resume", post(worker::resume))
+        .route("/v1/components/{name}/workers/{worker}/invoke/{*function}", post(worker::invoke))
+        .layer(DefaultBodyLimit::max(message_bytes_max))
+        .merge(uploads)
+        .with_state(api)
+}

@@ -1,0 +1,149 @@
+use std::{path::Path, sync::Arc};
+
+use kiln_proto::Error;
+use kiln_store::Store;
+use tokio::{sync::watch, task::AbortHandle};
+use tonic::service::Routes;
+
+use crate::{
+    Options,
+    attend::{self, Identity},
+    component::{CacheOptions, Components},
+    context::Context,
+    edge::{self, Api},
+    enumerate::Enumerator,
+    host::Engine,
+    managers::Managers,
+    metrics::Metrics,
+    registry::Registry,
+    route::{Channels, ClusterView, Router},
+    shard::{Shards, sweep},
+    worker::Residency,
+};
+
+/// A node's executor: owns shards, runs their workers, serves the public API. Clones share it.
+///
+/// Without a store it is only an edge: it takes every call and passes it on.
+#[derive(Clone)]
+pub struct Executor {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    api: Arc<Api>,
+    shards: Arc<Shards>,
+    view: Arc<ClusterView>,
+    draining: watch::Sender<bool>,
+    tasks: Vec<AbortHandle>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+impl Executor {
+    /// Starts an executor: resumes the replicas on this node's disk and begins to attend to the managers. It returns
+    /// before any manager has answered.
+    ///
+    /// # Errors
+    /// When the wasm engine cannot be set up, or stored data does not check out.
+    pub async fn start(options: Options, store: Option<&Store>) -> Result<Self, Error> {
+        let channels = Arc::<Channels>::default();
+        let managers = Arc::new(Managers::new(channels.clone(), options.managers.clone()));
+        let components = components(&options).await?;
+        let registry = Arc::new(Registry::new(managers.clone(), components));
+        let view = Arc::<ClusterView>::default();
+        let context = Arc::new(Context {
+            registry: registry.clone(),
+            view: view.clone(),
+            metrics: Arc::<Metrics>::default(),
+            residency: Residency::new(options.limits.loaded_workers_max),
+            limits: options.limits.clone(),
+        });
+        let shards = Arc::new(Shards::new(store.cloned(), context.clone()));
+        resume(&shards, store).await?;
+        let draining = watch::Sender::new(false);
+        let mut tasks = vec![tokio::spawn(sweep::sweep(shards.clone())).abort_handle()];
+        tasks.push(match store {
+            Some(store) => {
+                let identity = Identity { address: options.address, name: options.name };
+                let draining = draining.subscribe();
+                tokio::spawn(attend::attend(managers, shards.clone(), store.clone(), identity, draining)).abort_handle()
+            }
+            None => tokio::spawn(attend::watch_map(managers, view.clone())).abort_handle(),
+        });
+        let router = Arc::new(Router {
+            view: view.clone(),
+            channels,
+            shards: shards.clone(),
+            context: context.clone(),
+        });
+        let enumerator = Enumerator { router: router.clone(), registry: registry.clone() };
+        let api = Arc::new(Api { router, registry, context, enumerator });
+        Ok(Self { inner: Arc::new(Inner { api, shards, view, draining, tasks }) })
+    }
+
+    /// The gRPC services, with reflection and health; to be merged with those of the node's other roles.
+    pub async fn grpc_routes(&self) -> Routes {
+        edge::grpc::routes(&self.inner.api).await
+    }
+
+    /// The HTTP/JSON routes.
+    #[must_use]
+    pub fn http_router(&self) -> axum::Router {
+        edge::http::router(self.inner.api.clone())
+    }
+
+    /// True once every shard of the cluster has an owner, as far as this node has been told.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.inner.view.glance().is_ready()
+    }
+
+    /// Waits until [`Executor::is_ready`].
+    pub async fn ready(&self) {
+        let mut changes = self.inner.view.changes();
+        while !self.is_ready() {
+            // The sender lives as long as this handle.
+            let _ = changes.changed().await;
+        }
+    }
+
+    /// Tells the managers that the node stops soon, so that they move its shards away.
+    pub fn drain(&self) {
+        self.inner.draining.send_replace(true);
+    }
+
+    /// Stops all workers and replicas. What was acknowledged is on disk; the store is stopped by its owner.
+    pub async fn shutdown(&self) {
+        self.inner.tasks.iter().for_each(AbortHandle::abort);
+        self.inner.shards.shutdown().await;
+    }
+}
+
+async fn components(options: &Options) -> Result<Components, Error> {
+    let (host, dir) = (options.host.clone(), options.cache_dir.clone());
+    let size_bytes_max = options.limits.component_bytes_max;
+    let build = move || {
+        let engine = Engine::new(&host)?;
+        Components::new(&engine, CacheOptions { size_bytes_max, ..CacheOptions::new(dir) })
+    };
+    let built = tokio::task::spawn_blocking(build).await;
+    let built = built.map_err(|_| Error::internal("the set-up of the wasm engine was aborted"))?;
+    built.map_err(|error| Error::internal(error.to_string()).with_hint(describe(&options.cache_dir)))
+}
+
+fn describe(cache_dir: &Path) -> String {
+    format!("compiled components are kept in {}", cache_dir.display())
+}
+
+/// Replicas run before any manager answers: the data path needs none.
+async fn resume(shards: &Shards, store: Option<&Store>) -> Result<(), Error> {
+    let Some(store) = store else { return Ok(()) };
+    for shard in store.groups_on_disk()?.into_iter().filter_map(|group| group.shard()) {
+        shards.ensure(shard).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,254 @@
+//! What this node knows of components: names, versions, and their code.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use dashmap::DashMap;
+use kiln_proto::{
+    Error, ErrorCode,
+    ids::{ComponentId, ComponentVersion},
+    v1,
+};
+use tokio::time::Instant;
+
+use crate::{
+    component::{Components, Digest, LoadedComponent},
+    managers::Managers,
+};
+
+/// How long a question to the managers may take while a call waits for the answer.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+/// With an older answer at hand, managers that are silent are waited for only this long.
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(1);
+const TRANSFER_TIMEOUT: Duration = Duration::from_secs(60);
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// Components as the managers list them. What cannot change is remembered; the latest version is asked for each time.
+pub(crate) struct Registry {
+    managers: Arc<Managers>,
+    components: Components,
+    ids: DashMap<String, ComponentId>,
+    versions: DashMap<(ComponentId, ComponentVersion), Arc<v1::ComponentVersion>>,
+    latest: DashMap<ComponentId, Arc<tokio::sync::Mutex<Option<Latest>>>>,
+}
+
+/// The answer to "which version is the latest?" and when it was asked.
+struct Latest {
+    asked_at: Instant,
+    version: Arc<v1::ComponentVersion>,
+}
+
+/// A component to be added, or the next version of one.
+pub(crate) struct NewVersion {
+    /// Name, whether it is an update, environment and so on.
+    pub(crate) header: v1::UploadHeader,
+    /// The wasm bytes.
+    pub(crate) bytes: Bytes,
+}
+
+impl Registry {
+    /// An empty one.
+    #[must_use]
+    pub(crate) fn new(managers: Arc<Managers>, components: Components) -> Self {
+        Self {
+            managers,
+            components,
+            ids: DashMap::new(),
+            versions: DashMap::new(),
+            latest: DashMap::new(),
+        }
+    }
+
+    /// The component that a caller named, by name or UUID.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` for an unknown name.
+    pub(crate) async fn resolve(&self, component: &str) -> Result<ComponentId, Error> {
+        if let Some(id) = self.ids.get(component) {
+            return Ok(*id);
+        }
+        if component.is_empty() {
+            return Err(Error::invalid("no component is named").with_hint("write COMPONENT/WORKER"));
+        }
+        if let Ok(id) = component.parse() {
+            return Ok(id);
+        }
+        let found = self.find(component, None, LOOKUP_TIMEOUT).await?;
+        ComponentId::from_slice(&found.component_id)
+    }
+
+    /// A version of a component.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` when there is no such version.
+    pub(crate) async fn version(
+        &self,
+        id: ComponentId,
+        version: ComponentVersion,
+    ) -> Result<Arc<v1::ComponentVersion>, Error> {
+        if let Some(known) = self.versions.get(&(id, version)) {
+            return Ok(known.clone());
+        }
+        self.find(&id.to_string(), Some(version), LOOKUP_TIMEOUT).await
+    }
+
+    /// The latest version, as new as the call; with all managers silent, the latest one that is known.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` when the component does not exist.
+    pub(crate) async fn latest(&self, id: ComponentId) -> Result<Arc<v1::ComponentVersion>, Error> {
+        let wanted_at = Instant::now();
+        let slot = self.latest.entry(id).or_default().clone();
+        let mut slot = slot.lock().await;
+        // Another caller asked after this one came: its answer is new enough, so a crowd asks only twice.
+        if let Some(latest) = slot.as_ref().filter(|latest| latest.asked_at >= wanted_at) {
+            return Ok(latest.version.clone());
+        }
+        let asked_at = Instant::now();
+        let timeout = if slot.is_some() { REFRESH_TIMEOUT } else { LOOKUP_TIMEOUT };
+        match (self.find(&id.to_string(), None, timeout).await, slot.as_ref()) {
+            (Ok(version), _) => {
+                *slot = Some(Latest { asked_at, version: version.clone() });
+                Ok(version)
+            }
+            (Err(error), Some(known)) if error.code == ErrorCode::Unavailable => {
+                tracing::warn!(component = %id, %error, "taking the latest component version that is known");
+                Ok(known.version.clone())
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// The component's name, or its UUID as long as the managers are silent.
+    pub(crate) async fn name_of(&self, id: ComponentId, version: ComponentVersion) -> String {
+        match self.version(id, version).await {
+            Ok(version) => version.name.clone(),
+            Err(_) => id.to_string(),
+        }
+    }
+
+    /// Loads a version's code: from memory, from disk, or from the managers.
+    ///
+    /// # Errors
+    /// When it cannot be fetched or compiled.
+    pub(crate) async fn load(&self, version: &v1::ComponentVersion) -> Result<Arc<LoadedComponent>, Error> {
+        let digest = Digest::try_from(&*version.digest)?;
+        let loaded = self.components.load(digest, || self.fetch(version)).await;
+        loaded.map_err(Error::from)
+    }
+
+    /// Checks a component, stores its bytes with the managers and registers it.
+    ///
+    /// # Errors
+    /// `INVALID` when it is no component or needs what the host does not offer; `ALREADY_EXISTS` and `NOT_FOUND` for
+    /// a name that does not fit the operation.
+    pub(crate) async fn add(&self, new: NewVersion) -> Result<v1::ComponentVersion, Error> {
+        check_name(&new.header.name)?;
+        let loaded = self.components.add(new.bytes.clone()).await?;
+        let digest = Bytes::copy_from_slice(&loaded.digest().0);
+        let chunks = self.put_blob(&digest, &new.bytes).await?;
+        let token = new.header.request_token;
+        let request = v1::RegisterComponentRequest {
+            name: new.header.name,
+            update: new.header.update,
+            ephemeral: new.header.ephemeral,
+            env: new.header.env,
+            digest,
+            size: new.bytes.len() as u64,
+            chunks,
+            request_token: if token.is_empty() { uuid::Uuid::new_v4().to_string() } else { token },
+        };
+        let register = |mut client: crate::managers::ManagerClient| {
+            let request = request.clone();
+            async move { client.register_component(request).await }
+        };
+        let reply = self.managers.call(TRANSFER_TIMEOUT, register).await?;
+        let registered = reply.component.ok_or_else(|| Error::internal("the manager's answer names no component"))?;
+        self.remember(registered.clone())?;
+        Ok(registered)
+    }
+
+    /// The latest version of every component.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when no manager answers.
+    pub(crate) async fn list(&self) -> Result<Vec<v1::ComponentVersion>, Error> {
+        let list = |mut client: crate::managers::ManagerClient| async move {
+            client.list_registry(v1::ListRegistryRequest {}).await
+        };
+        Ok(self.managers.call(LOOKUP_TIMEOUT, list).await?.components)
+    }
+
+    async fn find(
+        &self,
+        component: &str,
+        version: Option<ComponentVersion>,
+        timeout: Duration,
+    ) -> Result<Arc<v1::ComponentVersion>, Error> {
+        let request = v1::FindComponentRequest {
+            component: component.to_owned(),
+            version: version.map(|version| version.0),
+        };
+        let find = |mut client: crate::managers::ManagerClient| {
+            let request = request.clone();
+            async move { client.find_component(request).await }
+        };
+        let found = self.managers.call(timeout, find).await?;
+        let version = found.component.ok_or_else(|| Error::not_found(format!("no component \"{component}\"")))?;
+        self.remember(version)
+    }
+
+    fn remember(&self, version: v1::ComponentVersion) -> Result<Arc<v1::ComponentVersion>, Error> {
+        let id = ComponentId::from_slice(&version.component_id)?;
+        let version = Arc::new(version);
+        self.ids.insert(version.name.clone(), id);
+        self.versions.insert((id, ComponentVersion(version.version)), version.clone());
+        Ok(version)
+    }
+
+    async fn fetch(&self, version: &v1::ComponentVersion) -> Result<Bytes, Error> {
+        let request = v1::GetBlobRequest { digest: version.digest.clone() };
+        let get = |mut client: crate::managers::ManagerClient| {
+            let request = request.clone();
+            async move {
+                let mut chunks = client.get_blob(request).await?.into_inner();
+                let mut bytes = BytesMut::new();
+                while let Some(chunk) = chunks.message().await? {
+                    bytes.extend_from_slice(&chunk.bytes);
+                }
+                Ok(tonic::Response::new(bytes.freeze()))
+            }
+        };
+        self.managers.call(TRANSFER_TIMEOUT, get).await
+    }
+
+    async fn put_blob(&self, digest: &Bytes, bytes: &Bytes) -> Result<u32, Error> {
+        let mut index = 0;
+        for start in (0..bytes.len()).step_by(CHUNK_BYTES) {
+            let chunk = bytes.slice(start..bytes.len().min(start + CHUNK_BYTES));
+            let request = v1::PutBlobChunkRequest {
+                digest: digest.clone(),
+                index,
+                checksum: crc32c::crc32c(&chunk),
+                bytes: chunk,
+            };
+            let put = |mut client: crate::managers::ManagerClient| {
+                let request = request.clone();
+                async move { client.put_blob_chunk(request).await }
+            };
+            self.managers.call(TRANSFER_TIMEOUT, put).await?;
+            index += 1;
+        }
+        Ok(index)
+    }
+}
+
+/// Names stand in paths and on command lines: `COMPONENT/WORKER`.
+fn check_name(name: &str) -> Result<(), Error> {
+    let is_allowed = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
+    if name.is_empty() || name.len() > 255 || !name.chars().all(is_allowed) {
+        return Err(Error::invalid(format!("\"{}\" is no component name", name.escape_debug()))
+            .with_hint("use 1 to 255 letters, digits and -_.:"));
+    }
+    Ok(())
+}

@@ -1,0 +1,253 @@
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use kiln_proto::{
+    Error,
+    ids::{ComponentVersion, IdempotencyKey, OplogIndex},
+    v1::{self, CreateEntry, KeyValue, WorkerRecord, oplog_entry::Entry},
+};
+
+use super::{residency::Place, seat::Seat};
+use crate::{
+    component::{FunctionRef, LoadedComponent},
+    host::{Instance, Interrupter, SystemOutside, WorkerContext, env::guest_environment},
+    invoke::{
+        Input,
+        outcome::{Ending, Failure},
+    },
+    journal::{self, Journal, Options, Regions},
+    replay::Divergence,
+    shard::ShardOplog,
+};
+
+/// A worker in memory: its code, its oplog, and once it is loaded its instance.
+///
+/// After any failure the body is dropped and made again from what is stored.
+pub(crate) struct Body {
+    pub(crate) component: Arc<LoadedComponent>,
+    pub(crate) journal: Journal,
+    pub(crate) resident: Option<Resident>,
+    /// A commit is under way: whether it takes effect must be known before anything else is done.
+    pub(crate) is_committing: Arc<AtomicBool>,
+    /// Where the current invocation began: the point from which it is retried.
+    pub(crate) invoked_at: OplogIndex,
+    /// The worker does not exist yet; this entry is its first.
+    pub(super) birth: Option<CreateEntry>,
+    context: WorkerContext,
+}
+
+/// An instance and the room that it takes.
+pub(crate) struct Resident {
+    pub(crate) instance: Instance,
+    _place: Place,
+}
+
+/// What an explicit creation asks for.
+#[derive(Default)]
+pub(crate) struct Wishes {
+    pub(crate) args: Vec<String>,
+    pub(crate) env: Vec<KeyValue>,
+    pub(crate) config: Vec<KeyValue>,
+    pub(crate) version: Option<ComponentVersion>,
+}
+
+impl Body {
+    /// Prepares an existing worker.
+    pub(crate) async fn of_record(seat: &Seat, record: &WorkerRecord) -> Result<Self, Error> {
+        let registry = &seat.context.registry;
+        let version = registry.version(seat.id.component, ComponentVersion(record.component_version)).await?;
+        let create = CreateEntry {
+            component_version: record.component_version,
+            args: record.args.clone(),
+            env: record.env.clone(),
+            config: record.config.clone(),
+            ..CreateEntry::default()
+        };
+        let options = Options {
+            skipped: record.skipped_regions.iter().chain(&record.deleted_regions).collect::<Regions>(),
+            ..Options::new(seat.id.clone(), seat.epoch, OplogIndex(record.oplog_index))
+        };
+        let mut body = Self::new(seat, &version, create, options).await?;
+        body.birth = None;
+        Ok(body)
+    }
+
+    /// Prepares a worker that does not exist yet. Nothing is written.
+    pub(crate) async fn unborn(seat: &Seat, wishes: Wishes) -> Result<Self, Error> {
+        let registry = &seat.context.registry;
+        let version = match wishes.version {
+            Some(version) => registry.version(seat.id.component, version).await?,
+            None => registry.latest(seat.id.component).await?,
+        };
+        let create = CreateEntry {
+            worker_id: Some((&seat.id).into()),
+            component_version: version.version,
+            args: wishes.args,
+            env: wishes.env,
+            config: wishes.config,
+            parent: None,
+            component_size: version.size,
+            initial_memory_size: 0,
+        };
+        let options = Options::new(seat.id.clone(), seat.epoch, OplogIndex::NONE);
+        Self::new(seat, &version, create, options).await
+    }
+
+    async fn new(
+        seat: &Seat,
+        version: &v1::ComponentVersion,
+        create: CreateEntry,
+        options: Options,
+    ) -> Result<Self, Error> {
+        let component = seat.context.registry.load(version).await?;
+        let number = ComponentVersion(create.component_version);
+        let context = WorkerContext {
+            id: seat.id.clone(),
+            component_version: number,
+            args: create.args.clone(),
+            env: guest_environment(&pairs(&version.env), &pairs(&create.env), &seat.id, number),
+            config: pairs(&create.config),
+            outside: Arc::new(SystemOutside),
+            interrupter: Interrupter::default(),
+        };
+        let store = Arc::new(ShardOplog(seat.shard.clone()));
+        let journal = Journal::open(store, options).map_err(|error| crate::invoke::outcome::lost(&error))?;
+        Ok(Self {
+            component,
+            journal,
+            resident: None,
+            is_committing: Arc::default(),
+            invoked_at: OplogIndex::FIRST,
+            birth: Some(create),
+            context,
+        })
+    }
+
+    /// True until the Create entry has been appended.
+    pub(crate) fn is_unborn(&self) -> bool {
+        self.birth.is_some()
+    }
+
+    /// Appends the Create entry of a new worker.
+    pub(crate) fn be_born(&mut self, seat: &Seat) {
+        if let Some(create) = self.birth.take() {
+            seat.context.metrics.workers_created.increment();
+            self.journal.append(Entry::Create(create));
+        }
+    }
+
+    /// Appends the entry that says that an invocation is accepted; for a new worker the Create entry before.
+    pub(crate) fn append_pending(&mut self, input: &Input, key: &IdempotencyKey) {
+        if let Some(create) = self.birth.take() {
+            self.journal.append(Entry::Create(create));
+        }
+        self.journal.append(input.pending_entry(key));
+    }
+
+    /// Makes everything appended durable.
+    pub(crate) async fn commit(&mut self) -> Result<(), journal::Error> {
+        commit(&self.journal, &self.is_committing).await
+    }
+
+    /// Instantiates and replays. When the last recorded invocation had not ended, it goes on live: its ending is returned.
+    pub(crate) async fn load(&mut self, seat: &Seat) -> Result<Option<Ending>, Ending> {
+        let place = seat.context.residency.enter().await;
+        if let Some((_, entry)) = self.journal.peek()
+            && matches!(entry.entry, Some(Entry::Create(_)))
+        {
+            self.journal.take()?;
+        }
+        let mut instance = Instance::start(&self.component, self.context.clone(), self.journal.clone()).await?;
+        seat.context.metrics.workers_loaded.increment();
+        let unfinished = self.replay(&mut instance).await?;
+        seat.activity.set_loaded(true);
+        self.resident = Some(Resident { instance, _place: place });
+        Ok(unfinished)
+    }
+
+    async fn replay(&mut self, instance: &mut Instance) -> Result<Option<Ending>, Ending> {
+        let mut functions: HashMap<String, FunctionRef> = HashMap::new();
+        while let Some((index, entry)) = self.journal.take()? {
+            let Some(Entry::ExportedFunctionInvoked(call)) = &entry.entry else {
+                return Err(self.diverged(index, entry.entry.as_ref(), "nothing more"));
+            };
+            let function = match functions.get(&call.function_name) {
+                Some(function) => function.clone(),
+                None => {
+                    let found = self.component.function(&call.function_name);
+                    let function = found.map_err(|error| Ending::Failed(Failure::of_guest(error.to_string())))?;
+                    functions.insert(call.function_name.clone(), function.clone());
+                    function
+                }
+            };
+            self.invoked_at = index;
+            let result = instance.call(&function, &call.request).await?;
+            match self.journal.take()? {
+                None => return Ok(Some(complete(&self.journal, &self.is_committing, result).await)),
+                Some((index, recorded)) => self.compare(index, recorded.entry.as_ref(), result.as_ref())?,
+            }
+        }
+        Ok(None)
+    }
+
+    /// The function gave a result: it must be the recorded one, bit by bit.
+    fn compare(&self, index: OplogIndex, recorded: Option<&Entry>, result: Option<&v1::Value>) -> Result<(), Ending> {
+        let Some(Entry::ExportedFunctionCompleted(completed)) = recorded else {
+            return Err(self.diverged(index, recorded, "the end of the invocation"));
+        };
+        // Encoded, because NaN is not equal to itself.
+        let encoded = |value: Option<&v1::Value>| value.map(prost::Message::encode_to_vec);
+        if encoded(completed.response.as_ref()) == encoded(result) {
+            return Ok(());
+        }
+        Err(self.diverged(index, recorded, "another result"))
+    }
+
+    fn diverged(&self, index: OplogIndex, recorded: Option<&Entry>, actual: &str) -> Ending {
+        let divergence = Divergence {
+            worker: self.journal.worker().clone(),
+            index,
+            expected: crate::replay::describe(recorded),
+            actual: actual.to_owned(),
+        };
+        Ending::Failed(Failure::of_guest(divergence.to_string()))
+    }
+
+    /// Runs an accepted invocation on the loaded instance and commits its result.
+    pub(crate) async fn run(&mut self, key: &IdempotencyKey, input: &Input) -> Ending {
+        let Some(resident) = &mut self.resident else {
+            return Ending::Refused(Error::internal("the worker is not loaded"));
+        };
+        self.invoked_at = self.journal.append(input.invoked_entry(key));
+        match resident.instance.call(&input.function, &input.arguments).await {
+            Ok(result) => complete(&self.journal, &self.is_committing, result).await,
+            Err(error) => error.into(),
+        }
+    }
+}
+
+/// Records a result. From the commit on it counts.
+async fn complete(journal: &Journal, is_committing: &AtomicBool, result: Option<v1::Value>) -> Ending {
+    let entry = v1::ExportedFunctionCompletedEntry { response: result.clone(), consumed_fuel: 0 };
+    journal.append(Entry::ExportedFunctionCompleted(entry));
+    match commit(journal, is_committing).await {
+        Ok(()) => Ending::Completed(result),
+        Err(error) => error.into(),
+    }
+}
+
+async fn commit(journal: &Journal, is_committing: &AtomicBool) -> Result<(), journal::Error> {
+    is_committing.store(true, Ordering::Relaxed);
+    let committed = journal.commit().await;
+    is_committing.store(false, Ordering::Relaxed);
+    committed.map(|_| ())
+}
+
+fn pairs(list: &[KeyValue]) -> Vec<(String, String)> {
+    list.iter().map(|pair| (pair.key.clone(), pair.value.clone())).collect()
+}

@@ -1,0 +1,171 @@
+use std::{collections::VecDeque, sync::Arc};
+
+use kiln_proto::{Error, ids::IdempotencyKey, v1::WorkerRecord};
+
+use super::{
+    body::Body,
+    mailbox::{Answer, Reply},
+    seat::Seat,
+};
+use crate::invoke::{Input, outcome::Recorded};
+
+/// The invocations that a worker has accepted, and who waits for them.
+///
+/// Invariant: no key is here twice, and none that is here has a result.
+#[derive(Default)]
+pub(crate) struct Desk {
+    /// Begun and not ended.
+    pub(crate) current: Option<Ticket>,
+    /// Accepted and not begun, in order.
+    pub(crate) queue: VecDeque<Ticket>,
+    /// The worker should go on; false for one that was interrupted, until somebody asks for it.
+    pub(crate) is_wanted: bool,
+    /// What to do as soon as the work at hand can be stopped.
+    pub(crate) halt: Option<Halt>,
+    /// Who waits until the worker is loaded.
+    pub(crate) until_loaded: Vec<Reply<()>>,
+}
+
+/// One accepted invocation.
+pub(crate) struct Ticket {
+    pub(crate) key: IdempotencyKey,
+    /// Absent for one that was read from the oplog; its arguments are at `recorded_at`.
+    pub(crate) input: Option<Arc<Input>>,
+    /// Index of the committed PendingWorkerInvocation entry, 0 if it may not be committed yet.
+    pub(crate) recorded_at: u64,
+    pub(crate) waiters: Vec<Reply<Answer>>,
+}
+
+/// Why the work at hand is stopped.
+pub(crate) enum Halt {
+    /// Drop the instance and replay, as a crash would.
+    Crash(Vec<Reply<()>>),
+    /// Stop until somebody asks for the worker again.
+    Interrupt(Vec<Reply<()>>),
+    /// Forget the worker.
+    Delete(Vec<Reply<()>>),
+}
+
+impl Halt {
+    /// The stronger of two; who asked for the weaker one is content with it too.
+    fn and(self, other: Self) -> Self {
+        let (strong, weak) = if self.strength() >= other.strength() { (self, other) } else { (other, self) };
+        let mut all = weak.replies();
+        match strong {
+            Self::Crash(replies) => Self::Crash(join(&mut all, replies)),
+            Self::Interrupt(replies) => Self::Interrupt(join(&mut all, replies)),
+            Self::Delete(replies) => Self::Delete(join(&mut all, replies)),
+        }
+    }
+
+    fn strength(&self) -> u8 {
+        match self {
+            Self::Crash(_) => 0,
+            Self::Interrupt(_) => 1,
+            Self::Delete(_) => 2,
+        }
+    }
+
+    fn replies(self) -> Vec<Reply<()>> {
+        match self {
+            Self::Crash(replies) | Self::Interrupt(replies) | Self::Delete(replies) => replies,
+        }
+    }
+}
+
+fn join(all: &mut Vec<Reply<()>>, mut more: Vec<Reply<()>>) -> Vec<Reply<()>> {
+    all.append(&mut more);
+    std::mem::take(all)
+}
+
+impl Desk {
+    /// The accepted invocation with this key.
+    pub(crate) fn find(&mut self, key: &IdempotencyKey) -> Option<&mut Ticket> {
+        let current = self.current.as_mut().filter(|ticket| ticket.key == *key);
+        current.or_else(|| self.queue.iter_mut().find(|ticket| ticket.key == *key))
+    }
+
+    /// Adds a reason to stop.
+    pub(crate) fn halt(&mut self, halt: Halt) {
+        self.halt = Some(match self.halt.take() {
+            Some(present) => present.and(halt),
+            None => halt,
+        });
+    }
+
+    /// Takes the next invocation to begin.
+    pub(crate) fn begin(&mut self) -> Option<&mut Ticket> {
+        if self.current.is_none() {
+            self.current = self.queue.pop_front();
+        }
+        self.current.as_mut()
+    }
+
+    /// Tells everybody who waits, and forgets what was accepted: what is recorded is found again in the oplog.
+    pub(crate) fn give_up(&mut self, error: &Error) {
+        for ticket in self.current.take().into_iter().chain(self.queue.drain(..)) {
+            ticket.answer(&Err(error.clone()));
+        }
+        self.is_wanted = false;
+        self.loaded();
+    }
+
+    /// Releases those who waited for the worker to be loaded.
+    pub(crate) fn loaded(&mut self) {
+        for reply in self.until_loaded.drain(..) {
+            // Whoever has gone away needs no answer.
+            let _ = reply.send(Ok(()));
+        }
+    }
+
+    /// Brings the desk in line with the oplog after it was opened: what is recorded comes first, in its order; what was
+    /// accepted and got lost with an uncommitted tail is accepted again.
+    pub(crate) fn reconcile(
+        &mut self,
+        seat: &Seat,
+        record: Option<&WorkerRecord>,
+        body: &mut Body,
+    ) -> Result<(), Error> {
+        let mut before: Vec<Ticket> = self.current.take().into_iter().chain(self.queue.drain(..)).collect();
+        let mut claim = |key: &str, recorded_at| -> Result<Ticket, Error> {
+            if let Some(at) = before.iter().position(|ticket| ticket.key.as_str() == key) {
+                return Ok(Ticket { recorded_at, ..before.remove(at) });
+            }
+            Ok(Ticket { key: IdempotencyKey::new(key)?, input: None, recorded_at, waiters: Vec::new() })
+        };
+        if let Some(record) = record {
+            if let Some(key) = &record.current_idempotency_key {
+                self.current = Some(claim(key, record.current_invocation_index)?);
+            }
+            for pending in record.pending_invocations.iter().filter(|pending| !pending.idempotency_key.is_empty()) {
+                self.queue.push_back(claim(&pending.idempotency_key, pending.oplog_index)?);
+            }
+        }
+        for mut ticket in before {
+            ticket.recorded_at = 0;
+            match (seat.finished(&ticket.key)?, &ticket.input) {
+                (Some(outcome), _) => ticket.answer(&outcome),
+                (None, Some(input)) => {
+                    body.append_pending(input, &ticket.key);
+                    self.queue.push_back(ticket);
+                }
+                (None, None) => ticket.answer(&Err(Error::unavailable("the invocation is no longer queued"))),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Ticket {
+    /// Tells all who wait. The first of them asked for the run, the others find it done.
+    pub(crate) fn answer(self, outcome: &Recorded) {
+        for (at, waiter) in self.waiters.into_iter().enumerate() {
+            let mut outcome = outcome.clone();
+            if let Ok(answer) = &mut outcome {
+                answer.replayed |= at > 0;
+            }
+            // Whoever has gone away needs no answer.
+            let _ = waiter.send(outcome);
+        }
+    }
+}

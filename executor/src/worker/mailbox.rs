@@ -1,0 +1,52 @@
+use std::sync::Arc;
+
+use kiln_proto::{
+    Error,
+    ids::IdempotencyKey,
+    v1::{self, WorkerRecord},
+};
+use tokio::sync::oneshot;
+
+/// Where the answer to a message goes.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+/// What can be asked of a worker's actor. Messages are handled in the order in which they came.
+pub(crate) enum Message {
+    /// Call an exported function.
+    Invoke(Invoke),
+    /// Create the worker explicitly.
+    Create(Create),
+    /// Stop what runs; or, as a crash would, drop the instance and replay.
+    Interrupt { recover_immediately: bool, reply: Reply<()> },
+    /// Go on with what was interrupted or suspended.
+    Resume { force: bool, reply: Reply<()> },
+    /// Forget the worker.
+    Delete { reply: Reply<()> },
+    /// Go on with unfinished work after a change of owner.
+    Recover { reply: Reply<()> },
+    /// Leave memory if nothing is to do.
+    Evict,
+}
+
+/// A call of an exported function.
+pub(crate) struct Invoke {
+    pub(crate) request: Arc<v1::InvokeRequest>,
+    pub(crate) key: IdempotencyKey,
+    /// Nobody can have used the key before, so that it need not be looked up.
+    pub(crate) key_is_fresh: bool,
+    pub(crate) reply: Reply<Answer>,
+}
+
+/// An explicit creation.
+pub(crate) struct Create {
+    pub(crate) request: Arc<v1::CreateWorkerRequest>,
+    pub(crate) reply: Reply<WorkerRecord>,
+}
+
+/// How an invocation ended well.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Answer {
+    pub(crate) result: Option<v1::Value>,
+    /// The result was recorded by an earlier call with the same key.
+    pub(crate) replayed: bool,
+}

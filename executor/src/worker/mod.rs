@@ -1,0 +1,23 @@
+//! Workers in memory: one actor each.
+//!
+//! * `mailbox` – what can be asked of a worker
+//! * `actor` – the task that answers, and runs the guest one invocation at a time
+//! * `desk` – invocations that were accepted, and who waits for them; `accept` takes them in
+//! * `body` – code, oplog and instance: loading, replay, one run
+//! * `seat` – the shard that the worker lives in, under the epoch of this ownership
+//! * `residency` – how many workers may be in memory
+//! * `info` – a worker as operators see it
+
+mod accept;
+mod actor;
+mod body;
+mod desk;
+pub(crate) mod info;
+mod mailbox;
+mod residency;
+mod seat;
+
+pub(crate) use actor::Actor;
+pub(crate) use mailbox::{Answer, Create, Invoke, Message, Reply};
+pub(crate) use residency::{Activity, Residency};
+pub(crate) use seat::Seat;
