@@ -25,8 +25,14 @@ pub(crate) async fn carry_out(inner: &Arc<Inner>, state: &State, step: &Step) ->
         Step::AddLearner { shard, leader, node } => {
             change(inner, state, *shard, *leader, Replicas::AddLearner(node.0)).await
         }
-        Step::SetVoters { shard, leader, voters } => {
-            let voters = v1::Voters { nodes: numbers(voters) };
+        Step::SetVoters {
+            shard,
+            leader,
+            voters,
+        } => {
+            let voters = v1::Voters {
+                nodes: numbers(voters),
+            };
             change(inner, state, *shard, *leader, Replicas::SetVoters(voters)).await
         }
         Step::Transfer { shard, leader, to } => transfer(inner, state, *shard, *leader, *to).await,
@@ -34,9 +40,15 @@ pub(crate) async fn carry_out(inner: &Arc<Inner>, state: &State, step: &Step) ->
 }
 
 async fn assign(inner: &Inner, placements: &[(ShardId, Placement)]) -> Result<(), Error> {
-    let row = |(shard, placement): &(ShardId, Placement)| ShardPlacement { shard: shard.0, placement: placement.clone() };
+    let row = |(shard, placement): &(ShardId, Placement)| ShardPlacement {
+        shard: shard.0,
+        placement: placement.clone(),
+    };
     let shards = placements.iter().map(row).collect();
-    inner.commit(Change::SetPlacements(SetPlacements { shards })).await.map(drop)
+    inner
+        .commit(Change::SetPlacements(SetPlacements { shards }))
+        .await
+        .map(drop)
 }
 
 async fn initialize(
@@ -46,21 +58,58 @@ async fn initialize(
     at: NodeId,
     members: &[NodeId],
 ) -> Result<(), Error> {
-    let message = v1::InitializeShardRequest { shard: shard.0, members: numbers(members) };
-    executor(inner, state, at)?.initialize_shard(timed(message)).await?;
+    let message = v1::InitializeShardRequest {
+        shard: shard.0,
+        members: numbers(members),
+    };
+    executor(inner, state, at)?
+        .initialize_shard(timed(message))
+        .await?;
     let placement = state.shards.get(&shard).cloned().unwrap_or_default();
-    assign(inner, &[(shard, Placement { initialized: true, ..placement })]).await
+    assign(
+        inner,
+        &[(
+            shard,
+            Placement {
+                initialized: true,
+                ..placement
+            },
+        )],
+    )
+    .await
 }
 
-async fn change(inner: &Inner, state: &State, shard: ShardId, leader: NodeId, change: Replicas) -> Result<(), Error> {
-    let message = v1::ChangeReplicasRequest { shard: shard.0, change: Some(change) };
-    executor(inner, state, leader)?.change_replicas(timed(message)).await?;
+async fn change(
+    inner: &Inner,
+    state: &State,
+    shard: ShardId,
+    leader: NodeId,
+    change: Replicas,
+) -> Result<(), Error> {
+    let message = v1::ChangeReplicasRequest {
+        shard: shard.0,
+        change: Some(change),
+    };
+    executor(inner, state, leader)?
+        .change_replicas(timed(message))
+        .await?;
     Ok(())
 }
 
-async fn transfer(inner: &Inner, state: &State, shard: ShardId, leader: NodeId, to: NodeId) -> Result<(), Error> {
-    let message = v1::TransferShardRequest { shard: shard.0, to: to.0 };
-    executor(inner, state, leader)?.transfer_shard(timed(message)).await?;
+async fn transfer(
+    inner: &Inner,
+    state: &State,
+    shard: ShardId,
+    leader: NodeId,
+    to: NodeId,
+) -> Result<(), Error> {
+    let message = v1::TransferShardRequest {
+        shard: shard.0,
+        to: to.0,
+    };
+    executor(inner, state, leader)?
+        .transfer_shard(timed(message))
+        .await?;
     Ok(())
 }
 

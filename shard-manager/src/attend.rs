@@ -25,7 +25,13 @@ pub(crate) fn here(inner: Arc<Inner>, lead: Arc<Lead>, reports: Streaming<v1::Ex
     let (notices, queued) = mpsc::channel(NOTICES_MAX);
     tokio::spawn(async move {
         let session = lead.roster.lock().open_session();
-        let attendance = Attendance { map: inner.board.subscribe(), inner: &inner, lead: &lead, session, sent: 0 };
+        let attendance = Attendance {
+            map: inner.board.subscribe(),
+            inner: &inner,
+            lead: &lead,
+            session,
+            sent: 0,
+        };
         if let Err(error) = attendance.run(reports, &notices).await {
             // The node may be gone already; then nobody needs to know.
             let _ = notices.send(Err(error.into())).await;
@@ -37,9 +43,14 @@ pub(crate) fn here(inner: Arc<Inner>, lead: Arc<Lead>, reports: Streaming<v1::Ex
 }
 
 /// Passes a node's reports on to the leading manager.
-pub(crate) async fn there(mut client: Client, reports: Streaming<v1::ExecutorReport>) -> Result<Notices, Error> {
+pub(crate) async fn there(
+    mut client: Client,
+    reports: Streaming<v1::ExecutorReport>,
+) -> Result<Notices, Error> {
     // A broken stream of reports ends; the leading manager then closes the other one.
-    let reports = reports.take_while(|report| std::future::ready(report.is_ok())).filter_map(|report| std::future::ready(report.ok()));
+    let reports = reports
+        .take_while(|report| std::future::ready(report.is_ok()))
+        .filter_map(|report| std::future::ready(report.ok()));
     Ok(client.attend(unbounded(reports)).await?.into_inner().boxed())
 }
 
@@ -85,7 +96,11 @@ impl Attendance<'_> {
     }
 
     fn notice(&mut self) -> v1::ManagerNotice {
-        let map = self.map.borrow_and_update().clone().filter(|map| map.version > self.sent);
+        let map = self
+            .map
+            .borrow_and_update()
+            .clone()
+            .filter(|map| map.version > self.sent);
         self.sent = map.as_ref().map_or(self.sent, |map| map.version);
         v1::ManagerNotice {
             cluster_id: self.inner.store.cluster_id().unwrap_or_default(),
@@ -109,7 +124,9 @@ pub(crate) async fn take_report(
     let known = state.nodes.get(&node);
     let introduced = introduction(&report).over(known);
     if report.manager && !cluster.managers.contains(&node.0) {
-        return Err(Error::conflict(format!("node {node} is not one of the cluster's shard managers")));
+        return Err(Error::conflict(format!(
+            "node {node} is not one of the cluster's shard managers"
+        )));
     }
     lead.roster.lock().report(session, report, Instant::now())?;
     if known != Some(&introduced) {
@@ -130,8 +147,12 @@ fn check(report: &v1::ExecutorReport, cluster_id: &str) -> Result<(), Error> {
     if report.cluster_id.is_empty() || report.cluster_id == cluster_id {
         return Ok(());
     }
-    let message = format!("node {} belongs to cluster {}, this is cluster {cluster_id}", report.node_id, report.cluster_id);
-    Err(Error::conflict(message).with_hint("start it with the addresses of its own cluster's managers, or with an empty data folder"))
+    let message = format!(
+        "node {} belongs to cluster {}, this is cluster {cluster_id}",
+        report.node_id, report.cluster_id
+    );
+    Err(Error::conflict(message)
+        .with_hint("start it with the addresses of its own cluster's managers, or with an empty data folder"))
 }
 
 fn introduction(report: &v1::ExecutorReport) -> Node {

@@ -61,13 +61,18 @@ async fn initialize(inner: &Inner, members: &[NodeId]) -> Result<(), Error> {
     let deadline = Instant::now() + INITIALIZE_TIMEOUT;
     while !inner.group.is_initialized() {
         if Instant::now() > deadline {
-            return Err(Error::unavailable("the managers' group has not started in time").with_hint("repeat the bootstrap"));
+            return Err(Error::unavailable("the managers' group has not started in time")
+                .with_hint("repeat the bootstrap"));
         }
         tokio::time::sleep(INITIALIZE_POLL).await;
     }
     let mut voters = inner.group.voters();
     voters.sort_unstable();
-    if voters == members { Ok(()) } else { Err(other_managers(&voters, members)) }
+    if voters == members {
+        Ok(())
+    } else {
+        Err(other_managers(&voters, members))
+    }
 }
 
 async fn commit(inner: &Inner, founding: Found) -> Result<v1::BootstrapResponse, Error> {
@@ -75,7 +80,14 @@ async fn commit(inner: &Inner, founding: Found) -> Result<v1::BootstrapResponse,
     match inner.commit(Change::Found(founding)).await {
         Ok(_) => {}
         // The answer to an earlier attempt of this very request was lost.
-        Err(error) if inner.view.state()?.cluster.as_ref().is_none_or(|cluster| cluster.cluster_id != cluster_id) => {
+        Err(error)
+            if inner
+                .view
+                .state()?
+                .cluster
+                .as_ref()
+                .is_none_or(|cluster| cluster.cluster_id != cluster_id) =>
+        {
             return Err(error);
         }
         Err(_) => {}
@@ -95,11 +107,17 @@ fn completed(mut request: v1::BootstrapRequest) -> Result<v1::BootstrapRequest, 
         request.replication_factor = REPLICATION_FACTOR_DEFAULT;
     }
     if !matches!(request.managers.len(), 1 | 3 | 5) {
-        let message = format!("a cluster has 1, 3 or 5 shard managers, not {}", request.managers.len());
+        let message = format!(
+            "a cluster has 1, 3 or 5 shard managers, not {}",
+            request.managers.len()
+        );
         return Err(Error::invalid(message).with_hint("name the addresses of all of them"));
     }
     if !request.shards.is_power_of_two() || request.shards > SHARDS_MAX {
-        let message = format!("the number of shards is a power of two up to {SHARDS_MAX}, not {}", request.shards);
+        let message = format!(
+            "the number of shards is a power of two up to {SHARDS_MAX}, not {}",
+            request.shards
+        );
         return Err(Error::invalid(message));
     }
     if request.replication_factor > REPLICATION_FACTOR_MAX || request.replication_factor.is_multiple_of(2) {
@@ -116,19 +134,34 @@ fn completed(mut request: v1::BootstrapRequest) -> Result<v1::BootstrapRequest, 
 async fn meet(inner: &Inner, addresses: &[String]) -> Result<BTreeMap<NodeId, String>, Error> {
     let mut managers = BTreeMap::new();
     for address in addresses {
-        let there = identify(inner, address).await.map_err(|error| absent(address, &error))?;
+        let there = identify(inner, address)
+            .await
+            .map_err(|error| absent(address, &error))?;
         let expected = inner.store.cluster_id().unwrap_or_default();
         if !there.cluster_id.is_empty() && there.cluster_id != expected {
-            let message = format!("the manager at {address} belongs to cluster {} already", there.cluster_id);
-            return Err(Error::conflict(message).with_hint("a cluster is founded once, by nodes with empty data folders"));
+            let message = format!(
+                "the manager at {address} belongs to cluster {} already",
+                there.cluster_id
+            );
+            return Err(Error::conflict(message)
+                .with_hint("a cluster is founded once, by nodes with empty data folders"));
         }
         if let Some(other) = managers.insert(NodeId(there.node_id), address.clone()) {
-            return Err(Error::invalid(format!("{other} and {address} are the same node, {}", there.node_id)));
+            return Err(Error::invalid(format!(
+                "{other} and {address} are the same node, {}",
+                there.node_id
+            )));
         }
     }
     if !managers.contains_key(&inner.store.node_id()) {
-        let message = format!("the manager that is asked, at {}, is not among {}", inner.options.address, addresses.join(", "));
-        return Err(Error::invalid(message).with_hint("name the addresses of all managers, this one included"));
+        let message = format!(
+            "the manager that is asked, at {}, is not among {}",
+            inner.options.address,
+            addresses.join(", ")
+        );
+        return Err(
+            Error::invalid(message).with_hint("name the addresses of all managers, this one included")
+        );
     }
     Ok(managers)
 }
@@ -139,7 +172,13 @@ fn absent(address: &str, error: &Error) -> Error {
 }
 
 fn other_managers(there: &[NodeId], asked: &[NodeId]) -> Error {
-    let list = |nodes: &[NodeId]| nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let list = |nodes: &[NodeId]| {
+        nodes
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     Error::conflict(format!(
         "an earlier bootstrap has begun with the managers {}, not {}",
         list(there),
@@ -171,7 +210,11 @@ mod tests {
     use super::*;
 
     fn request(managers: usize, shards: u32, replication_factor: u32) -> v1::BootstrapRequest {
-        v1::BootstrapRequest { managers: vec!["a:1".into(); managers], shards, replication_factor }
+        v1::BootstrapRequest {
+            managers: vec!["a:1".into(); managers],
+            shards,
+            replication_factor,
+        }
     }
 
     #[test]
@@ -182,9 +225,22 @@ mod tests {
 
     #[test]
     fn what_cannot_work_is_refused() {
-        for (managers, shards, factor) in [(0, 16, 3), (2, 16, 3), (4, 16, 3), (7, 16, 3), (3, 12, 3), (3, 8192, 3), (3, 16, 2), (3, 16, 9)] {
+        for (managers, shards, factor) in [
+            (0, 16, 3),
+            (2, 16, 3),
+            (4, 16, 3),
+            (7, 16, 3),
+            (3, 12, 3),
+            (3, 8192, 3),
+            (3, 16, 2),
+            (3, 16, 9),
+        ] {
             let refused = completed(request(managers, shards, factor)).expect_err("impossible");
-            assert_eq!(refused.code, kiln_proto::ErrorCode::Invalid, "{managers} {shards} {factor}");
+            assert_eq!(
+                refused.code,
+                kiln_proto::ErrorCode::Invalid,
+                "{managers} {shards} {factor}"
+            );
         }
     }
 }

@@ -27,7 +27,11 @@ impl Channels {
 }
 
 fn connect(address: &str) -> Result<Channel, Error> {
-    let uri = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
+    let uri = if address.contains("://") {
+        address.to_owned()
+    } else {
+        format!("http://{address}")
+    };
     let endpoint = Endpoint::from_shared(uri)
         .map_err(|error| Error::invalid(format!("\"{address}\" is not an address: {error}")))?;
     Ok(endpoint

@@ -2,9 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::stream;
+use futures::{StreamExt, stream};
 use kiln_proto::{Error, v1};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     attend,
@@ -38,7 +39,11 @@ pub(crate) async fn attend_to_leader(inner: Arc<Inner>) {
 /// leading manager by asking all of them.
 async fn ask_others(inner: &Arc<Inner>) -> Result<(), Error> {
     let state = inner.view.state()?;
-    let managers = state.cluster.iter().flat_map(|cluster| &cluster.managers).copied();
+    let managers = state
+        .cluster
+        .iter()
+        .flat_map(|cluster| &cluster.managers)
+        .copied();
     for manager in managers.filter(|manager| *manager != inner.store.node_id().0) {
         if let Some(address) = inner.store.peers().get(manager.into()) {
             attend_there(inner, inner.client(&address)?).await.ok();
@@ -71,6 +76,10 @@ async fn attend_there(inner: &Arc<Inner>, mut client: Client) -> Result<(), Erro
         let report = report(&inner);
         Some((report, (inner, false)))
     });
+    // The stream of reports would outlive this function otherwise: HTTP/2 closes the two directions separately.
+    let attending = CancellationToken::new();
+    let _ends_with_us = attending.clone().drop_guard();
+    let reports = reports.take_until(attending.cancelled_owned());
     let mut notices = client.attend(unbounded(reports)).await?.into_inner();
     let mut leadership = inner.group.leadership();
     let attended = leadership.borrow_and_update().leader;
@@ -80,7 +89,9 @@ async fn attend_there(inner: &Arc<Inner>, mut client: Client) -> Result<(), Erro
             notice = tokio::time::timeout(lease, notices.message()) => notice,
             _ = leadership.wait_for(|now| now.leader.is_some() && now.leader != attended) => return Ok(()),
         };
-        let Ok(notice) = notice else { return Err(Error::unavailable("the leading shard manager is silent")) };
+        let Ok(notice) = notice else {
+            return Err(Error::unavailable("the leading shard manager is silent"));
+        };
         let Some(notice) = notice? else { return Ok(()) };
         if let Some(map) = notice.map {
             inner.board.mirror(map);
@@ -128,10 +139,11 @@ pub(crate) async fn learn(inner: &Inner, before: &State, state: &State) {
             inner.store.peers().set(*id, &node.address);
         }
     }
-    if let Some(cluster) = state.cluster.as_ref().filter(|_| before.cluster.is_none()) {
-        if let Err(error) = inner.store.join_cluster(&cluster.cluster_id).await {
-            tracing::error!(%error, "the managers' group belongs to another cluster than this node");
-        }
+    if before.cluster.is_none()
+        && let Some(cluster) = &state.cluster
+        && let Err(error) = inner.store.join_cluster(&cluster.cluster_id).await
+    {
+        tracing::error!(%error, "the managers' group belongs to another cluster than this node");
     }
 }
 
@@ -156,7 +168,10 @@ pub(crate) async fn find_managers(inner: Arc<Inner>) {
 pub(crate) async fn identify(inner: &Inner, address: &str) -> Result<v1::IdentifyResponse, Error> {
     let mut client = v1::raft_service_client::RaftServiceClient::new(inner.channels.get(address)?);
     let cluster_id = inner.store.cluster_id().unwrap_or_default();
-    let mut request = tonic::Request::new(v1::IdentifyRequest { cluster_id, node_id: inner.store.node_id().0 });
+    let mut request = tonic::Request::new(v1::IdentifyRequest {
+        cluster_id,
+        node_id: inner.store.node_id().0,
+    });
     request.set_timeout(IDENTIFY_TIMEOUT);
     Ok(client.identify(request).await?.into_inner())
 }

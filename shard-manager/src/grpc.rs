@@ -63,9 +63,10 @@ impl ShardManagerService for Service {
                         inner.group.read_barrier().await?;
                         Ok(v1::ClusterMap::clone(&*inner.publish(&lead)?))
                     }
-                    Route::There(mut client) => {
-                        Ok(client.get_map(forwarded(v1::GetMapRequest {})).await?.into_inner())
-                    }
+                    Route::There(mut client) => Ok(client
+                        .get_map(forwarded(v1::GetMapRequest {}))
+                        .await?
+                        .into_inner()),
                 }
             })
         });
@@ -96,7 +97,10 @@ impl ShardManagerService for Service {
 
     type GetBlobStream = registry::Chunks;
 
-    async fn get_blob(&self, request: Request<v1::GetBlobRequest>) -> Result<Response<Self::GetBlobStream>, Status> {
+    async fn get_blob(
+        &self,
+        request: Request<v1::GetBlobRequest>,
+    ) -> Result<Response<Self::GetBlobStream>, Status> {
         let was_forwarded = was_forwarded(&request);
         answer(registry::get_blob(&self.inner, was_forwarded, request.into_inner().digest).await)
     }

@@ -85,12 +85,29 @@ impl Roster {
     ///
     /// # Errors
     /// `CONFLICT` when another process attends under the same node id: a copied data folder, most likely.
-    pub(crate) fn report(&mut self, session: u64, report: v1::ExecutorReport, now: Instant) -> Result<(), Error> {
+    pub(crate) fn report(
+        &mut self,
+        session: u64,
+        report: v1::ExecutorReport,
+        now: Instant,
+    ) -> Result<(), Error> {
         let lease = self.leases.lease;
         let node = NodeId(report.node_id);
-        let role = if report.manager { &mut self.managers } else { &mut self.executors };
+        let role = if report.manager {
+            &mut self.managers
+        } else {
+            &mut self.executors
+        };
         let Some(presence) = role.get_mut(&node) else {
-            role.insert(node, Presence { report, alive_since: now, seen: now, session });
+            role.insert(
+                node,
+                Presence {
+                    report,
+                    alive_since: now,
+                    seen: now,
+                    session,
+                },
+            );
             return Ok(());
         };
         let is_alive = now.duration_since(presence.seen) <= lease;
@@ -101,7 +118,12 @@ impl Roster {
         if !is_alive || is_other {
             presence.alive_since = now;
         }
-        *presence = Presence { report, alive_since: presence.alive_since, seen: now, session };
+        *presence = Presence {
+            report,
+            alive_since: presence.alive_since,
+            seen: now,
+            session,
+        };
         Ok(())
     }
 
@@ -122,7 +144,11 @@ impl Roster {
         match presence {
             Some(presence) if silence <= self.leases.lease => {
                 let settled = now.duration_since(presence.alive_since) >= self.leases.settling_time;
-                if presence.report.draining { Liveness::Draining } else { Liveness::Alive { settled } }
+                if presence.report.draining {
+                    Liveness::Draining
+                } else {
+                    Liveness::Alive { settled }
+                }
             }
             _ if silence > self.leases.replace_after => Liveness::Lost,
             _ => Liveness::Silent,
@@ -131,7 +157,11 @@ impl Roster {
 
     /// The node's status for people and for routers.
     pub(crate) fn status(&self, node: NodeId, is_executor: bool, now: Instant) -> v1::NodeStatus {
-        let role = if is_executor { &self.executors } else { &self.managers };
+        let role = if is_executor {
+            &self.executors
+        } else {
+            &self.managers
+        };
         let presence = role.get(&node);
         let seen = presence.map_or(self.leading_since, |presence| presence.seen);
         match presence {
@@ -145,12 +175,17 @@ impl Roster {
     pub(crate) fn groups(&self, now: Instant) -> BTreeMap<ShardId, Group> {
         let mut groups: BTreeMap<ShardId, (u64, Group)> = BTreeMap::new();
         for (node, shard) in self.live_reports(now) {
-            let is_newer = groups.get(&ShardId(shard.shard)).is_none_or(|(term, _)| *term < shard.term);
+            let is_newer = groups
+                .get(&ShardId(shard.shard))
+                .is_none_or(|(term, _)| *term < shard.term);
             if shard.leader == node.0 && is_newer {
                 groups.insert(ShardId(shard.shard), (shard.term, group_of(shard)));
             }
         }
-        groups.into_iter().map(|(shard, (_, group))| (shard, group)).collect()
+        groups
+            .into_iter()
+            .map(|(shard, (_, group))| (shard, group))
+            .collect()
     }
 
     /// Who leads each shard by the newest word of anybody. A dead leader counts as none.
@@ -162,7 +197,11 @@ impl Roster {
             let is_newer = shard.term > known.term || (shard.term == known.term && is_leaders_own);
             if shard.leader != 0 && is_newer {
                 let applied_index = shard.applied_index.max(known.applied_index);
-                *known = Reported { owner: NodeId(shard.leader), term: shard.term, applied_index };
+                *known = Reported {
+                    owner: NodeId(shard.leader),
+                    term: shard.term,
+                    applied_index,
+                };
             }
         }
         for reported in reported.values_mut() {
@@ -174,7 +213,11 @@ impl Roster {
     }
 
     fn live_reports(&self, now: Instant) -> impl Iterator<Item = (NodeId, &v1::ShardReport)> {
-        reports(self.executors.iter().filter(move |(_, presence)| now.duration_since(presence.seen) <= self.leases.lease))
+        reports(
+            self.executors
+                .iter()
+                .filter(move |(_, presence)| now.duration_since(presence.seen) <= self.leases.lease),
+        )
     }
 }
 
@@ -191,7 +234,11 @@ fn group_of(shard: &v1::ShardReport) -> Group {
         voters: nodes(&shard.voters),
         learners: nodes(&shard.learners),
         applied_index: shard.applied_index,
-        matched: shard.progress.iter().map(|replica| (NodeId(replica.node_id), replica.matched_index)).collect(),
+        matched: shard
+            .progress
+            .iter()
+            .map(|replica| (NodeId(replica.node_id), replica.matched_index))
+            .collect(),
     }
 }
 
@@ -200,7 +247,9 @@ fn same_identity(there: &v1::ExecutorReport, new: &v1::ExecutorReport) -> Error 
         "node {} attends already, from {} (pid {}); {} (pid {}) has the same identity",
         new.node_id, there.address, there.pid, new.address, new.pid
     ))
-    .with_hint("two nodes must never share a data folder or a copy of one: start the new one with an empty folder")
+    .with_hint(
+        "two nodes must never share a data folder or a copy of one: start the new one with an empty folder",
+    )
 }
 
 #[cfg(test)]
@@ -215,7 +264,12 @@ mod tests {
     const NODE: NodeId = NodeId(7);
 
     fn report(pid: u32) -> v1::ExecutorReport {
-        v1::ExecutorReport { node_id: NODE.0, address: "a:1".into(), pid, ..Default::default() }
+        v1::ExecutorReport {
+            node_id: NODE.0,
+            address: "a:1".into(),
+            pid,
+            ..Default::default()
+        }
     }
 
     #[test]
@@ -250,7 +304,9 @@ mod tests {
         let mut roster = Roster::new(LEASES, start, None);
         let (first, second) = (roster.open_session(), roster.open_session());
         roster.report(first, report(1), start).expect("first");
-        let refused = roster.report(second, report(2), start).expect_err("same identity");
+        let refused = roster
+            .report(second, report(2), start)
+            .expect_err("same identity");
         assert_eq!(refused.code, kiln_proto::ErrorCode::Conflict);
         roster.close_session(first);
         roster.report(second, report(2), start).expect("restarted");
@@ -260,13 +316,26 @@ mod tests {
     fn the_newest_term_tells_the_owner_and_a_dead_one_is_none() {
         let start = Instant::now();
         let mut roster = Roster::new(LEASES, start, None);
-        let shard = |leader, term| v1::ShardReport { shard: 0, leader, term, ..Default::default() };
-        let of = |node_id, shard| v1::ExecutorReport { node_id, shards: vec![shard], ..Default::default() };
+        let shard = |leader, term| v1::ShardReport {
+            shard: 0,
+            leader,
+            term,
+            ..Default::default()
+        };
+        let of = |node_id, shard| v1::ExecutorReport {
+            node_id,
+            shards: vec![shard],
+            ..Default::default()
+        };
         roster.report(1, of(1, shard(1, 4)), start).expect("taken");
         let later = start + Duration::from_secs(2);
         roster.report(2, of(2, shard(2, 5)), later).expect("taken");
         let owner = |at| roster.reported(at)[&ShardId(0)].owner;
-        assert_eq!(owner(later), NodeId(2), "although the old owner does not know yet");
+        assert_eq!(
+            owner(later),
+            NodeId(2),
+            "although the old owner does not know yet"
+        );
         assert_eq!(owner(later + LEASES.lease * 2), NodeId(0));
     }
 }

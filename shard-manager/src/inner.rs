@@ -67,7 +67,10 @@ impl Inner {
 
     /// Replicates a change; only the leading manager can.
     pub(crate) async fn commit(&self, change: Change) -> Result<Option<Outcome>, Error> {
-        let reply = self.group.propose(encode(&Command { change: Some(change) })).await?;
+        let reply = self
+            .group
+            .propose(encode(&Command { change: Some(change) }))
+            .await?;
         match decode::<Reply>(reply, "a control reply")?.outcome {
             Some(Outcome::Refused(detail)) => Err(Error {
                 code: detail.code(),

@@ -1,7 +1,7 @@
 //! What the leading manager does: watch, publish the map, plan, have the steps carried out.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -11,8 +11,9 @@ use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::{
     act,
+    attempts::Attempts,
     inner::{Inner, Lead},
-    plan::{Facts, Failure, Step, StepKey, plan},
+    plan::{Facts, Step, plan},
     state::State,
 };
 
@@ -20,8 +21,8 @@ const BARRIER_RETRY_DELAY: Duration = Duration::from_millis(50);
 /// News that come together are planned for together.
 const GATHER: Duration = Duration::from_millis(20);
 const STEPS_AT_ONCE_MAX: usize = 32;
-const BACKOFF_MIN: Duration = Duration::from_millis(500);
-const BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// Waits are spread by this much either way, so that what failed together is not tried again together.
+const JITTER: f64 = 0.2;
 
 /// Leads whenever the managers' group has elected this manager.
 pub(crate) async fn run(inner: Arc<Inner>) {
@@ -90,10 +91,12 @@ fn observe(state: &State, lead: &Lead, actions: &mut Actions, now: Instant) -> F
     let roster = lead.roster.lock();
     let executors = state.nodes.values().filter(|node| node.executor);
     Facts {
-        nodes: executors.map(|node| (node.id(), roster.liveness(node.id(), now))).collect(),
+        nodes: executors
+            .map(|node| (node.id(), roster.liveness(node.id(), now)))
+            .collect(),
         groups: roster.groups(now),
         busy: actions.busy(now),
-        failures: actions.failures(now),
+        failures: actions.attempts.failures(now),
     }
 }
 
@@ -103,7 +106,7 @@ struct Actions {
     slots: Arc<Semaphore>,
     /// Shards that are not to be planned for: until then, or until their step has ended.
     busy: BTreeMap<ShardId, Option<Instant>>,
-    failures: BTreeMap<StepKey, (u32, Instant)>,
+    attempts: Attempts,
 }
 
 impl Actions {
@@ -112,12 +115,19 @@ impl Actions {
             running: JoinSet::new(),
             slots: Arc::new(Semaphore::new(STEPS_AT_ONCE_MAX)),
             busy: BTreeMap::new(),
-            failures: BTreeMap::new(),
+            attempts: Attempts::default(),
         }
     }
 
     fn start(&mut self, inner: &Arc<Inner>, state: &Arc<State>, step: Step) {
-        self.busy.extend(step.shards().into_iter().map(|shard| (shard, None)));
+        if let Some(key) = step.key()
+            && !self.attempts.may_start(key, Instant::now(), jitter())
+        {
+            tracing::warn!(?step, "a step of the plan was done, but had no effect");
+            return;
+        }
+        self.busy
+            .extend(step.shards().into_iter().map(|shard| (shard, None)));
         let (inner, state, slots) = (Arc::clone(inner), Arc::clone(state), Arc::clone(&self.slots));
         self.running.spawn(async move {
             let _slot = slots.acquire_owned().await;
@@ -147,32 +157,25 @@ impl Actions {
         match (step.key(), done) {
             (Some(key), Ok(())) => {
                 tracing::info!(?step, "done");
-                self.failures.remove(&key);
+                self.attempts.succeeded(key, now);
                 // Planned for again when its effect has been reported, not to ask for the same once more.
                 self.busy.insert(key.shard, Some(now + report_interval));
             }
             (Some(key), Err(error)) => {
-                let count = self.failures.get(&key).map_or(0, |failure| failure.0) + 1;
+                let count = self.attempts.failed(key, now, jitter());
                 tracing::warn!(?step, count, %error, "a step of the plan has failed");
-                self.failures.insert(key, (count, now + backoff(count)));
             }
             (None, Ok(())) => tracing::debug!(?step, "committed"),
             (None, Err(error)) => tracing::warn!(%error, "a placement was not committed"),
         }
     }
 
-    fn busy(&mut self, now: Instant) -> std::collections::BTreeSet<ShardId> {
+    fn busy(&mut self, now: Instant) -> BTreeSet<ShardId> {
         self.busy.retain(|_, until| until.is_none_or(|until| until > now));
         self.busy.keys().copied().collect()
     }
-
-    fn failures(&self, now: Instant) -> BTreeMap<StepKey, Failure> {
-        let failures = self.failures.iter();
-        failures.map(|(key, (count, until))| (*key, Failure { count: *count, waiting: *until > now })).collect()
-    }
 }
 
-fn backoff(count: u32) -> Duration {
-    let doubled = BACKOFF_MIN.saturating_mul(1 << count.saturating_sub(1).min(10)).min(BACKOFF_MAX);
-    doubled.mul_f64(rand::random_range(0.8..1.2))
+fn jitter() -> f64 {
+    rand::random_range(1.0 - JITTER..1.0 + JITTER)
 }

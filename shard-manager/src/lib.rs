@@ -4,11 +4,13 @@
 //! * [`plan`] – what to do next: a pure function of the replicated state and of what has been observed
 //! * [`state`] – the replicated state, the commands that change it, and its tables
 //!
-//! Inside: `grpc` takes requests and `route` brings them to the leading manager; `lead` watches and plans there,
-//! `act` carries the steps out; `health` knows the leases, `attend` the streams that renew them, `map` what readers
-//! see of it all; `bootstrap` founds the cluster, `registry` keeps components, `follow` is what every manager does.
+//! Inside: `grpc` takes requests and `route` brings them to the leading manager; `lead` watches and plans there, `act`
+//! carries the steps out, `attempts` remembers which failed; `health` knows the leases, `attend` the streams that renew
+//! them, `map` what readers see of it all; `bootstrap` founds the cluster, `registry` keeps components, `follow` is
+//! what every manager does.
 
 mod act;
+mod attempts;
 mod attend;
 mod bootstrap;
 mod channels;

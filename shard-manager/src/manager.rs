@@ -51,7 +51,13 @@ impl Manager {
     /// # Errors
     /// When the control state cannot be read.
     pub fn cluster_id(&self) -> Result<Option<String>, Error> {
-        Ok(self.inner.view.state()?.cluster.as_ref().map(|cluster| cluster.cluster_id.clone()))
+        Ok(self
+            .inner
+            .view
+            .state()?
+            .cluster
+            .as_ref()
+            .map(|cluster| cluster.cluster_id.clone()))
     }
 
     /// True while this manager leads.

@@ -20,7 +20,9 @@ pub(crate) struct Board {
 
 impl Board {
     pub(crate) fn new() -> Self {
-        Self { map: watch::Sender::new(None) }
+        Self {
+            map: watch::Sender::new(None),
+        }
     }
 
     pub(crate) fn subscribe(&self) -> watch::Receiver<Option<SharedMap>> {
@@ -34,7 +36,9 @@ impl Board {
     /// Takes over the leading manager's map, unless a newer one is known.
     pub(crate) fn mirror(&self, map: v1::ClusterMap) {
         self.map.send_if_modified(|current| {
-            let is_newer = current.as_ref().is_none_or(|current| current.version < map.version);
+            let is_newer = current
+                .as_ref()
+                .is_none_or(|current| current.version < map.version);
             if is_newer {
                 *current = Some(Arc::new(map));
             }
@@ -46,7 +50,10 @@ impl Board {
     /// a reader goes by; how far owners have applied their logs is not.
     pub(crate) fn publish(&self, term: u64, mut map: v1::ClusterMap) {
         self.map.send_if_modified(|current| {
-            if current.as_ref().is_some_and(|current| current.version >= first_version(term + 1)) {
+            if current
+                .as_ref()
+                .is_some_and(|current| current.version >= first_version(term + 1))
+            {
                 // Another manager leads already, under a later term.
                 return false;
             }
@@ -89,13 +96,19 @@ fn shards_differ(a: &v1::ShardPlacement, b: &v1::ShardPlacement) -> bool {
 
 /// The map as the leading manager sees it, without a version.
 pub(crate) fn build(state: &State, roster: &Roster, leader: NodeId, now: Instant) -> v1::ClusterMap {
-    let Some(cluster) = &state.cluster else { return v1::ClusterMap::default() };
+    let Some(cluster) = &state.cluster else {
+        return v1::ClusterMap::default();
+    };
     let reported = roster.reported(now);
     let shards: Vec<_> = state
         .shards
         .iter()
         .map(|(shard, placement)| {
-            let Reported { owner, term, applied_index } = reported.get(shard).copied().unwrap_or_default();
+            let Reported {
+                owner,
+                term,
+                applied_index,
+            } = reported.get(shard).copied().unwrap_or_default();
             v1::ShardPlacement {
                 shard: shard.0,
                 replicas: placement.replicas.clone(),
@@ -112,7 +125,11 @@ pub(crate) fn build(state: &State, roster: &Roster, leader: NodeId, now: Instant
         version: 0,
         shard_count: cluster.shard_count,
         replication_factor: cluster.replication_factor,
-        nodes: state.nodes.values().map(|node| node_info(node, &shards, roster, leader, now)).collect(),
+        nodes: state
+            .nodes
+            .values()
+            .map(|node| node_info(node, &shards, roster, leader, now))
+            .collect(),
         managers: managers(state),
         shards,
     }
@@ -130,8 +147,14 @@ fn node_info(
         (true, false) => v1::NodeRole::Manager,
         (false, _) => v1::NodeRole::Executor,
     };
-    let owned = shards.iter().filter(|shard| shard.reported_owner == node.node_id).count();
-    let replicas = shards.iter().filter(|shard| shard.replicas.contains(&node.node_id)).count();
+    let owned = shards
+        .iter()
+        .filter(|shard| shard.reported_owner == node.node_id)
+        .count();
+    let replicas = shards
+        .iter()
+        .filter(|shard| shard.replicas.contains(&node.node_id))
+        .count();
     v1::NodeInfo {
         node_id: node.node_id,
         address: node.address.clone(),
@@ -147,17 +170,28 @@ fn node_info(
 }
 
 fn managers(state: &State) -> Vec<String> {
-    state.nodes.values().filter(|node| node.manager).map(|node| node.address.clone()).collect()
+    state
+        .nodes
+        .values()
+        .filter(|node| node.manager)
+        .map(|node| node.address.clone())
+        .collect()
 }
-
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn map(owner: u64, applied: u64) -> v1::ClusterMap {
-        let shard = v1::ShardPlacement { reported_owner: owner, reported_applied_index: applied, ..Default::default() };
-        v1::ClusterMap { shards: vec![shard], ..Default::default() }
+        let shard = v1::ShardPlacement {
+            reported_owner: owner,
+            reported_applied_index: applied,
+            ..Default::default()
+        };
+        v1::ClusterMap {
+            shards: vec![shard],
+            ..Default::default()
+        }
     }
 
     #[test]
@@ -179,14 +213,20 @@ mod tests {
         let board = Board::new();
         board.publish(1, map(1, 10));
         board.publish(1, map(1, 11));
-        assert_eq!(board.latest().expect("published").shards[0].reported_applied_index, 11);
+        assert_eq!(
+            board.latest().expect("published").shards[0].reported_applied_index,
+            11
+        );
     }
 
     #[test]
     fn an_older_map_is_never_taken_over() {
         let board = Board::new();
         board.publish(5, map(1, 1));
-        board.mirror(v1::ClusterMap { version: first_version(4), ..map(9, 1) });
+        board.mirror(v1::ClusterMap {
+            version: first_version(4),
+            ..map(9, 1)
+        });
         assert_eq!(board.latest().expect("published").shards[0].reported_owner, 1);
     }
 }

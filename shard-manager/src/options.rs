@@ -29,7 +29,10 @@ pub struct Options {
 impl Options {
     /// The defaults, for a node at this address.
     pub fn new(address: impl Into<String>) -> Self {
-        Self { address: address.into(), ..Self::default() }
+        Self {
+            address: address.into(),
+            ..Self::default()
+        }
     }
 }
 

@@ -43,11 +43,17 @@ pub(crate) async fn put_chunk(
             Box::pin(async move {
                 match route {
                     Route::Here(_) => {
-                        let v1::PutBlobChunkRequest { digest, index, bytes, .. } = request;
-                        inner.commit(Change::PutChunk(PutChunk { digest, index, bytes })).await?;
+                        let v1::PutBlobChunkRequest {
+                            digest, index, bytes, ..
+                        } = request;
+                        inner
+                            .commit(Change::PutChunk(PutChunk { digest, index, bytes }))
+                            .await?;
                         Ok(v1::PutBlobChunkResponse {})
                     }
-                    Route::There(mut client) => Ok(client.put_blob_chunk(forwarded(request)).await?.into_inner()),
+                    Route::There(mut client) => {
+                        Ok(client.put_blob_chunk(forwarded(request)).await?.into_inner())
+                    }
                 }
             })
         })
@@ -57,11 +63,16 @@ pub(crate) async fn put_chunk(
 fn check_chunk(request: &v1::PutBlobChunkRequest) -> Result<(), Error> {
     check_digest(&request.digest)?;
     if request.bytes.is_empty() || request.bytes.len() > CHUNK_BYTES_MAX {
-        let message = format!("a chunk has 1 to {CHUNK_BYTES_MAX} bytes, not {}", request.bytes.len());
+        let message = format!(
+            "a chunk has 1 to {CHUNK_BYTES_MAX} bytes, not {}",
+            request.bytes.len()
+        );
         return Err(Error::invalid(message));
     }
     if request.index >= CHUNKS_MAX {
-        return Err(Error::limit_exceeded(format!("a component has at most {CHUNKS_MAX} chunks")));
+        return Err(Error::limit_exceeded(format!(
+            "a component has at most {CHUNKS_MAX} chunks"
+        )));
     }
     if crc32c::crc32c(&request.bytes) != request.checksum {
         let message = format!("chunk {} does not match its CRC-32C", request.index);
@@ -73,7 +84,9 @@ fn check_chunk(request: &v1::PutBlobChunkRequest) -> Result<(), Error> {
 fn check_digest(digest: &[u8]) -> Result<(), Error> {
     match digest.len() {
         DIGEST_BYTES => Ok(()),
-        other => Err(Error::invalid(format!("a SHA-256 digest has {DIGEST_BYTES} bytes, not {other}"))),
+        other => Err(Error::invalid(format!(
+            "a SHA-256 digest has {DIGEST_BYTES} bytes, not {other}"
+        ))),
     }
 }
 
@@ -94,7 +107,9 @@ pub(crate) async fn register(
             Box::pin(async move {
                 match route {
                     Route::Here(_) => register_here(&inner, request).await,
-                    Route::There(mut client) => Ok(client.register_component(forwarded(request)).await?.into_inner()),
+                    Route::There(mut client) => {
+                        Ok(client.register_component(forwarded(request)).await?.into_inner())
+                    }
                 }
             })
         })
@@ -108,8 +123,17 @@ async fn register_here(
     let fresh_id = Bytes::copy_from_slice(Uuid::new_v4().as_bytes());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now_ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
-    match inner.commit(Change::Register(Register { request, fresh_id, now_ns })).await? {
-        Some(Outcome::Component(component)) => Ok(v1::RegisterComponentResponse { component: Some(component) }),
+    match inner
+        .commit(Change::Register(Register {
+            request,
+            fresh_id,
+            now_ns,
+        }))
+        .await?
+    {
+        Some(Outcome::Component(component)) => Ok(v1::RegisterComponentResponse {
+            component: Some(component),
+        }),
         _ => Err(Error::internal("a registration was answered without a component")),
     }
 }
@@ -118,11 +142,17 @@ fn check_registration(request: &v1::RegisterComponentRequest) -> Result<(), Erro
     check_name(&request.name)?;
     check_digest(&request.digest)?;
     if request.size > COMPONENT_BYTES_MAX {
-        let message = format!("a component has at most {COMPONENT_BYTES_MAX} bytes, not {}", request.size);
+        let message = format!(
+            "a component has at most {COMPONENT_BYTES_MAX} bytes, not {}",
+            request.size
+        );
         return Err(Error::limit_exceeded(message));
     }
     if request.chunks == 0 || request.chunks > CHUNKS_MAX {
-        return Err(Error::invalid(format!("a component has 1 to {CHUNKS_MAX} chunks, not {}", request.chunks)));
+        return Err(Error::invalid(format!(
+            "a component has 1 to {CHUNKS_MAX} chunks, not {}",
+            request.chunks
+        )));
     }
     Ok(())
 }
@@ -135,7 +165,9 @@ fn check_name(name: &str) -> Result<(), Error> {
         return Err(Error::invalid(message).with_hint(hint));
     }
     if name.parse::<ComponentId>().is_ok() {
-        return Err(Error::invalid(format!("\"{name}\" cannot name a component: it reads like a component's id")));
+        return Err(Error::invalid(format!(
+            "\"{name}\" cannot name a component: it reads like a component's id"
+        )));
     }
     Ok(())
 }
@@ -152,27 +184,36 @@ pub(crate) async fn find(
             Box::pin(async move {
                 match route {
                     Route::Here(_) => find_here(&inner, &request).await,
-                    Route::There(mut client) => Ok(client.find_component(forwarded(request)).await?.into_inner()),
+                    Route::There(mut client) => {
+                        Ok(client.find_component(forwarded(request)).await?.into_inner())
+                    }
                 }
             })
         })
         .await
 }
 
-async fn find_here(inner: &Inner, request: &v1::FindComponentRequest) -> Result<v1::FindComponentResponse, Error> {
+async fn find_here(
+    inner: &Inner,
+    request: &v1::FindComponentRequest,
+) -> Result<v1::FindComponentResponse, Error> {
     inner.group.read_barrier().await?;
     let id = request.component.parse::<ComponentId>().ok();
     let id = id.as_ref().map(|id| id.as_bytes().as_slice());
     let found = state::find(inner.view.reader(), &request.component, id, request.version)?;
     if let Some((component, latest)) = found {
-        return Ok(v1::FindComponentResponse { component: Some(component), latest });
+        return Ok(v1::FindComponentResponse {
+            component: Some(component),
+            latest,
+        });
     }
     let newest = state::find(inner.view.reader(), &request.component, id, None)?;
     Err(match (newest, request.version) {
-        (Some((_, latest)), Some(version)) => {
-            Error::not_found(format!("component \"{}\" has no version {version}", request.component))
-                .with_hint(format!("its newest version is {latest}"))
-        }
+        (Some((_, latest)), Some(version)) => Error::not_found(format!(
+            "component \"{}\" has no version {version}",
+            request.component
+        ))
+        .with_hint(format!("its newest version is {latest}")),
         _ => Error::not_found(format!("there is no component \"{}\"", request.component))
             .with_hint("`kiln component list` shows all of them"),
     })
@@ -187,11 +228,14 @@ pub(crate) async fn list(inner: &Arc<Inner>, was_forwarded: bool) -> Result<v1::
                 match route {
                     Route::Here(_) => {
                         inner.group.read_barrier().await?;
-                        Ok(v1::ListRegistryResponse { components: state::list(inner.view.reader())? })
+                        Ok(v1::ListRegistryResponse {
+                            components: state::list(inner.view.reader())?,
+                        })
                     }
-                    Route::There(mut client) => {
-                        Ok(client.list_registry(forwarded(v1::ListRegistryRequest {})).await?.into_inner())
-                    }
+                    Route::There(mut client) => Ok(client
+                        .list_registry(forwarded(v1::ListRegistryRequest {}))
+                        .await?
+                        .into_inner()),
                 }
             })
         })
@@ -199,7 +243,11 @@ pub(crate) async fn list(inner: &Arc<Inner>, was_forwarded: bool) -> Result<v1::
 }
 
 /// The bytes of a registered component, from this replica if it has them. They never change, so no barrier is needed.
-pub(crate) async fn get_blob(inner: &Arc<Inner>, was_forwarded: bool, digest: Bytes) -> Result<Chunks, Error> {
+pub(crate) async fn get_blob(
+    inner: &Arc<Inner>,
+    was_forwarded: bool,
+    digest: Bytes,
+) -> Result<Chunks, Error> {
     check_digest(&digest)?;
     if let Some(chunks) = local_blob(inner, &digest)? {
         return Ok(chunks);
@@ -214,9 +262,11 @@ pub(crate) async fn get_blob(inner: &Arc<Inner>, was_forwarded: bool, digest: By
                         local_blob(&inner, &digest)?
                             .ok_or_else(|| Error::not_found("no registered component has these bytes"))
                     }
-                    Route::There(mut client) => {
-                        Ok(client.get_blob(unbounded(v1::GetBlobRequest { digest })).await?.into_inner().boxed())
-                    }
+                    Route::There(mut client) => Ok(client
+                        .get_blob(unbounded(v1::GetBlobRequest { digest }))
+                        .await?
+                        .into_inner()
+                        .boxed()),
                 }
             })
         })
@@ -224,11 +274,14 @@ pub(crate) async fn get_blob(inner: &Arc<Inner>, was_forwarded: bool, digest: By
 }
 
 fn local_blob(inner: &Arc<Inner>, digest: &Bytes) -> Result<Option<Chunks>, Error> {
-    let Some(chunks) = state::blob_chunks(inner.view.reader(), digest)? else { return Ok(None) };
+    let Some(chunks) = state::blob_chunks(inner.view.reader(), digest)? else {
+        return Ok(None);
+    };
     let (inner, digest) = (Arc::clone(inner), digest.clone());
     let chunks = futures::stream::iter(0..chunks).map(move |index| {
         let bytes = state::chunk(inner.view.reader(), &digest, index).map_err(Error::from)?;
-        let bytes = bytes.ok_or_else(|| Error::corrupt(format!("chunk {index} of a stored component is missing")))?;
+        let bytes =
+            bytes.ok_or_else(|| Error::corrupt(format!("chunk {index} of a stored component is missing")))?;
         Ok(v1::BlobChunk { bytes })
     });
     Ok(Some(chunks.boxed()))
@@ -243,7 +296,14 @@ mod tests {
         for name in ["counter", "my.app:counter-2", "größe", "a"] {
             assert!(check_name(name).is_ok(), "{name}");
         }
-        for name in ["", "a/b", "a b", "a\n", "177db03d-3234-4a04-8d03-e8d042348abd", &"x".repeat(129)] {
+        for name in [
+            "",
+            "a/b",
+            "a b",
+            "a\n",
+            "177db03d-3234-4a04-8d03-e8d042348abd",
+            &"x".repeat(129),
+        ] {
             assert!(check_name(name).is_err(), "{name}");
         }
     }

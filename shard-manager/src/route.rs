@@ -45,7 +45,9 @@ pub(crate) fn forwarded<T>(message: T) -> Request<T> {
 /// The same for streams, which may last.
 pub(crate) fn unbounded<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
-    request.metadata_mut().insert(HOPS, tonic::metadata::MetadataValue::from_static("1"));
+    request
+        .metadata_mut()
+        .insert(HOPS, tonic::metadata::MetadataValue::from_static("1"));
     request
 }
 
@@ -53,7 +55,9 @@ impl Inner {
     /// A connection to another manager.
     pub(crate) fn client(&self, address: &str) -> Result<Client, Error> {
         let client = ShardManagerServiceClient::new(self.channels.get(address)?);
-        Ok(client.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX))
+        Ok(client
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX))
     }
 
     /// Waits until it is known who leads.

@@ -189,9 +189,14 @@ impl Store {
         Maintenance::turn(&self.node).await
     }
 
-    /// Stops the node's own tasks and flushes. Groups are stopped by their owners, before.
+    /// Stops all groups, then the node's own tasks, and flushes. The data folder is free once the last handle to the
+    /// store and to its groups is gone.
     pub async fn shutdown(&self) {
         self.node.stopping.send_replace(true);
+        for port in self.node.ports.all() {
+            port.stop().await;
+        }
+        self.node.writer.stop().await;
         let state = Arc::clone(&self.node.state);
         // The flush only saves work at the next start.
         match tokio::task::spawn_blocking(move || state.flush()).await {

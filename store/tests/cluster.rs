@@ -17,12 +17,19 @@ struct Cluster {
 
 impl Cluster {
     async fn start(count: usize, adjust: impl Fn(Options) -> Options) -> Result<Self> {
-        let mut cluster = Self { folders: BTreeMap::new(), nodes: BTreeMap::new() };
+        let mut cluster = Self {
+            folders: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+        };
         for _ in 0..count {
             cluster.add(&adjust).await?;
         }
         let members: Vec<_> = cluster.nodes.keys().copied().collect();
-        cluster.nodes[&members[0]].shard.group().initialize(&members).await?;
+        cluster.nodes[&members[0]]
+            .shard
+            .group()
+            .initialize(&members)
+            .await?;
         cluster.leader().await?;
         Ok(cluster)
     }
@@ -75,10 +82,14 @@ async fn a_lost_leader_takes_no_acknowledged_append_with_it() -> Result<()> {
     let w = worker("w");
     let shard = cluster.nodes[&first].shard.clone();
     let old_epoch = shard.open_epoch().await?;
-    shard.append(old_epoch, &w, OplogIndex(1), vec![create(&w)]).await?;
+    shard
+        .append(old_epoch, &w, OplogIndex(1), vec![create(&w)])
+        .await?;
     let mut last = OplogIndex(1);
     for call in 0..20 {
-        last = shard.append(old_epoch, &w, last.next(), invocation(&format!("k{call}"))).await?;
+        last = shard
+            .append(old_epoch, &w, last.next(), invocation(&format!("k{call}")))
+            .await?;
     }
 
     drop(shard);
@@ -100,8 +111,14 @@ async fn a_lost_leader_takes_no_acknowledged_append_with_it() -> Result<()> {
     cluster.restart(first).await?;
     cluster.converge().await?;
     assert_eq!(oplog(&cluster.nodes[&first].shard, &w)?.len() as u64, last.0);
-    let elsewhere = cluster.nodes[&first].shard.append(epoch, &w, last.next(), invocation("x")).await;
-    assert!(matches!(elsewhere, Err(Error::NotLeader { leader: Some(leader) }) if leader == second), "{elsewhere:?}");
+    let elsewhere = cluster.nodes[&first]
+        .shard
+        .append(epoch, &w, last.next(), invocation("x"))
+        .await;
+    assert!(
+        matches!(elsewhere, Err(Error::NotLeader { leader: Some(leader) }) if leader == second),
+        "{elsewhere:?}"
+    );
     Ok(())
 }
 
@@ -109,12 +126,19 @@ async fn a_lost_leader_takes_no_acknowledged_append_with_it() -> Result<()> {
 async fn leadership_moves_on_request() -> Result<()> {
     let cluster = Cluster::start(3, |options| options).await?;
     let first = cluster.leader().await?;
-    let other = *cluster.nodes.keys().find(|id| **id != first).context("another node")?;
+    let other = *cluster
+        .nodes
+        .keys()
+        .find(|id| **id != first)
+        .context("another node")?;
     cluster.nodes[&first].shard.open_epoch().await?;
     cluster.converge().await?;
     let asked_at = Instant::now();
     cluster.nodes[&first].shard.group().transfer_leader(other).await?;
-    eventually("the other node leads", || cluster.nodes[&other].leads().then_some(())).await?;
+    eventually("the other node leads", || {
+        cluster.nodes[&other].leads().then_some(())
+    })
+    .await?;
     println!("the leadership moved after {:?}", asked_at.elapsed());
     cluster.nodes[&other].shard.open_epoch().await?;
     Ok(())
@@ -122,18 +146,28 @@ async fn leadership_moves_on_request() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_late_learner_catches_up_by_a_snapshot() -> Result<()> {
-    let keep_little = |options: Options| Options { log_entries_to_keep: 0, ..options };
+    let keep_little = |options: Options| Options {
+        log_entries_to_keep: 0,
+        ..options
+    };
     let mut cluster = Cluster::start(1, keep_little).await?;
     let leader = cluster.leader().await?;
     let shard = cluster.nodes[&leader].shard.clone();
     let epoch = shard.open_epoch().await?;
     for number in 0..50 {
         let worker = worker(&format!("w{number}"));
-        shard.append(epoch, &worker, OplogIndex(1), vec![create(&worker)]).await?;
-        shard.append(epoch, &worker, OplogIndex(2), invocation("k")).await?;
+        shard
+            .append(epoch, &worker, OplogIndex(1), vec![create(&worker)])
+            .await?;
+        shard
+            .append(epoch, &worker, OplogIndex(2), invocation("k"))
+            .await?;
     }
     cluster.nodes[&leader].store.flush().await?;
-    eventually("the log is purged", || (shard.group().purged_index() >= 100).then_some(())).await?;
+    eventually("the log is purged", || {
+        (shard.group().purged_index() >= 100).then_some(())
+    })
+    .await?;
 
     let late = cluster.add(&keep_little).await?;
     shard.group().add_learner(late).await?;

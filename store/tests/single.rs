@@ -16,10 +16,24 @@ async fn an_oplog_and_what_it_amounts_to_survive_a_restart() -> Result<()> {
     let node = single(folder.path()).await?;
     let (a, b) = (worker("a"), worker("b"));
     let epoch = node.shard.open_epoch().await?;
-    assert_eq!(node.shard.append(epoch, &a, OplogIndex(1), vec![create(&a)]).await?, OplogIndex(1));
-    assert_eq!(node.shard.append(epoch, &a, OplogIndex(2), invocation("k1")).await?, OplogIndex(4));
-    node.shard.append(epoch, &b, OplogIndex(1), vec![create(&b)]).await?;
-    node.shard.append(epoch, &b, OplogIndex(2), invocation("k2")[..2].to_vec()).await?;
+    assert_eq!(
+        node.shard
+            .append(epoch, &a, OplogIndex(1), vec![create(&a)])
+            .await?,
+        OplogIndex(1)
+    );
+    assert_eq!(
+        node.shard
+            .append(epoch, &a, OplogIndex(2), invocation("k1"))
+            .await?,
+        OplogIndex(4)
+    );
+    node.shard
+        .append(epoch, &b, OplogIndex(1), vec![create(&b)])
+        .await?;
+    node.shard
+        .append(epoch, &b, OplogIndex(2), invocation("k2")[..2].to_vec())
+        .await?;
     node.shard.barrier().await?;
     let id = node.id();
     node.stop().await;
@@ -31,13 +45,22 @@ async fn an_oplog_and_what_it_amounts_to_survive_a_restart() -> Result<()> {
     assert_eq!(oplog(&node.shard, &a)?.len(), 4);
     let record = node.shard.worker(&a)?.expect("a is there");
     assert_eq!((record.oplog_index, record.status()), (4, WorkerStatus::Idle));
-    let key = node.shard.key_record(&a, &IdempotencyKey::new("k1")?)?.expect("k1 is known");
+    let key = node
+        .shard
+        .key_record(&a, &IdempotencyKey::new("k1")?)?
+        .expect("k1 is known");
     assert_eq!((key.state(), key.oplog_index), (State::Done, 4));
     assert_eq!(node.shard.unfinished()?, [b.clone()]);
     let names: Vec<_> = node.shard.scan_workers(Some(a.component), Some(&a), 10)?;
     assert_eq!(names.len(), 1);
     let counts = node.shard.counts(None)?;
-    assert_eq!(counts, [(a.component, WorkerStatus::Running, 1), (a.component, WorkerStatus::Idle, 1)]);
+    assert_eq!(
+        counts,
+        [
+            (a.component, WorkerStatus::Running, 1),
+            (a.component, WorkerStatus::Idle, 1)
+        ]
+    );
     // A page in the middle of a chunk.
     let page = node.shard.read_oplog(&a, OplogIndex(3), 1, usize::MAX)?;
     assert_eq!(page.first().map(|(index, _)| *index), Some(OplogIndex(3)));
@@ -45,15 +68,33 @@ async fn an_oplog_and_what_it_amounts_to_survive_a_restart() -> Result<()> {
     // The restarted node leads under a higher term: whoever holds the old epoch is fenced.
     let newer = node.shard.open_epoch().await?;
     assert!(newer > epoch);
-    let refused = node.shard.append(epoch, &a, OplogIndex(5), invocation("k3")).await;
-    assert!(matches!(refused, Err(Error::Fenced { current }) if current == newer), "{refused:?}");
-    let refused = node.shard.append(newer, &a, OplogIndex(9), invocation("k3")).await;
-    assert!(matches!(refused, Err(Error::IndexMismatch { last: OplogIndex(4) })), "{refused:?}");
+    let refused = node
+        .shard
+        .append(epoch, &a, OplogIndex(5), invocation("k3"))
+        .await;
+    assert!(
+        matches!(refused, Err(Error::Fenced { current }) if current == newer),
+        "{refused:?}"
+    );
+    let refused = node
+        .shard
+        .append(newer, &a, OplogIndex(9), invocation("k3"))
+        .await;
+    assert!(
+        matches!(refused, Err(Error::IndexMismatch { last: OplogIndex(4) })),
+        "{refused:?}"
+    );
     node.shard.delete_worker(newer, &a).await?;
     assert!(node.shard.worker(&a)?.is_none());
     assert!(node.shard.read_oplog(&a, OplogIndex(1), 9, 9)?.is_empty());
-    assert!(matches!(node.shard.delete_worker(newer, &a).await, Err(Error::NotFound(_))));
-    assert!(matches!(node.shard.delete_worker(Epoch(0), &b).await, Err(Error::Fenced { .. })));
+    assert!(matches!(
+        node.shard.delete_worker(newer, &a).await,
+        Err(Error::NotFound(_))
+    ));
+    assert!(matches!(
+        node.shard.delete_worker(Epoch(0), &b).await,
+        Err(Error::Fenced { .. })
+    ));
     node.stop().await;
     Ok(())
 }
@@ -94,9 +135,13 @@ async fn concurrent_appends_share_syncs() -> Result<()> {
             let shard = node.shard.clone();
             tokio::spawn(async move {
                 let worker = worker(&format!("w{number}"));
-                let mut last = shard.append(epoch, &worker, OplogIndex(1), vec![create(&worker)]).await?;
+                let mut last = shard
+                    .append(epoch, &worker, OplogIndex(1), vec![create(&worker)])
+                    .await?;
                 for call in 0..APPENDS {
-                    last = shard.append(epoch, &worker, last.next(), invocation(&format!("k{call}"))).await?;
+                    last = shard
+                        .append(epoch, &worker, last.next(), invocation(&format!("k{call}")))
+                        .await?;
                 }
                 Ok::<_, Error>(last)
             })
@@ -107,7 +152,10 @@ async fn concurrent_appends_share_syncs() -> Result<()> {
     }
     let after = node.store.stats();
     assert_eq!(after.operations - before.operations, WORKERS * (APPENDS + 1));
-    assert!(after.log_syncs - before.log_syncs < WORKERS * APPENDS / 2, "{before:?} {after:?}");
+    assert!(
+        after.log_syncs - before.log_syncs < WORKERS * APPENDS / 2,
+        "{before:?} {after:?}"
+    );
     node.stop().await;
     Ok(())
 }

@@ -21,7 +21,6 @@ pub(super) struct Cursor {
     page: VecDeque<(OplogIndex, Bytes)>,
     next: OplogIndex,
     head: Option<(OplogIndex, Arc<OplogEntry>)>,
-    replayed: OplogIndex,
     passed_logs: VecDeque<Arc<OplogEntry>>,
 }
 
@@ -33,17 +32,12 @@ impl Cursor {
             page: VecDeque::new(),
             next: OplogIndex::FIRST,
             head: None,
-            replayed: OplogIndex::NONE,
             passed_logs: VecDeque::new(),
         }
     }
 
     pub(super) fn is_at_end(&self) -> bool {
         self.head.is_none()
-    }
-
-    pub(super) fn replayed(&self) -> OplogIndex {
-        self.replayed
     }
 
     pub(super) fn peek(&self) -> Option<(OplogIndex, Arc<OplogEntry>)> {
@@ -58,7 +52,6 @@ impl Cursor {
         let Some(taken) = self.head.take() else {
             return Ok(None);
         };
-        self.replayed = taken.0;
         self.settle(store, worker)?;
         Ok(Some(taken))
     }

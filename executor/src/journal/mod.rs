@@ -87,6 +87,8 @@ struct Shared {
 struct State {
     cursor: Cursor,
     tail: Tail,
+    /// The last entry, replayed or appended, that is no hint.
+    current: OplogIndex,
     commits: u64,
 }
 
@@ -101,6 +103,7 @@ impl Journal {
         let state = State {
             cursor,
             tail: Tail::after(options.last),
+            current: OplogIndex::NONE,
             commits: 0,
         };
         Ok(Self {
@@ -133,15 +136,11 @@ impl Journal {
         self.shared.state.lock().tail.next_index()
     }
 
-    /// The index that execution has reached: of the last replayed entry, or once live of the last appended one.
+    /// The index that execution has reached: of the last entry, replayed or appended, that is no hint. It is the same in
+    /// every life of the worker, since hints come from outside and at any time.
     #[must_use]
     pub fn current_index(&self) -> OplogIndex {
-        let state = self.shared.state.lock();
-        if state.cursor.is_at_end() {
-            OplogIndex(state.tail.next_index().0 - 1)
-        } else {
-            state.cursor.replayed()
-        }
+        self.shared.state.lock().current
     }
 
     /// The next recorded entry that replay has to match, with hints and skipped regions passed over. `None` when live.
@@ -156,17 +155,28 @@ impl Journal {
     /// When the page behind it cannot be read.
     pub fn take(&self) -> Result<Option<(OplogIndex, Arc<OplogEntry>)>, Error> {
         let shared = &*self.shared;
-        shared.state.lock().cursor.take(&*shared.store, &shared.worker)
+        let mut state = shared.state.lock();
+        let taken = state.cursor.take(&*shared.store, &shared.worker)?;
+        if let Some((index, _)) = &taken {
+            state.current = *index;
+        }
+        Ok(taken)
     }
 
     /// Adds an entry to the uncommitted tail and returns its index.
     pub fn append(&self, entry: Entry) -> OplogIndex {
         let timestamp_ns = (self.shared.now_ns)();
+        let is_hint = is_hint(&entry);
         let entry = OplogEntry {
             timestamp_ns,
             entry: Some(entry),
         };
-        self.shared.state.lock().tail.push(&entry)
+        let mut state = self.shared.state.lock();
+        let index = state.tail.push(&entry);
+        if !is_hint {
+            state.current = index;
+        }
+        index
     }
 
     /// True when an append waits for a commit.

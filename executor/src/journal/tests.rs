@@ -108,6 +108,21 @@ async fn entries_may_be_appended_while_replay_goes_on() {
 }
 
 #[tokio::test]
+async fn hints_do_not_move_where_execution_stands() {
+    let create = Entry::Create(CreateEntry::default());
+    let store = recorded(vec![create, no_op(), log("a")]).await;
+    let journal = open(&store, &[]);
+    let current = |journal: &Journal| journal.current_index().0;
+    assert_eq!(current(&journal), 0);
+    assert_eq!(replay(&journal), [1, 2]);
+    assert_eq!(current(&journal), 2);
+    journal.append(log("b"));
+    assert_eq!(current(&journal), 2);
+    journal.append(no_op());
+    assert_eq!(current(&journal), 5);
+}
+
+#[tokio::test]
 async fn pages_follow_each_other() {
     let count = PageLimits::default().entries_max as u64 * 2 + 3;
     let store = recorded((0..count).map(|_| no_op()).collect()).await;

@@ -32,9 +32,11 @@ pub struct Call {
     kind: Kind,
     begin: OplogIndex,
     marked: bool,
+    /// Its effect was made now, not in an earlier life of the worker.
+    is_new: bool,
 }
 
-/// Begins a host call. With `marked`, a BeginRemoteWrite entry is committed before the effect, so that a crash in between
+/// Begins a host call. Everything that a remote write depends on is committed before it. With `marked`, a BeginRemoteWrite entry is committed before the effect, so that a crash in between
 /// is seen: for remote writes that must not be repeated blindly.
 ///
 /// # Errors
@@ -46,6 +48,9 @@ pub async fn begin(
     marked: bool,
 ) -> Result<Call, StepError> {
     let begin = if !marked {
+        if kind.is_remote_write() && journal.is_live() {
+            journal.commit().await?;
+        }
         journal.current_index()
     } else if journal.is_live() {
         let begin = journal.append(Entry::BeginRemoteWrite(EmptyEntry {}));
@@ -65,6 +70,7 @@ pub async fn begin(
         kind,
         begin,
         marked,
+        is_new: false,
     })
 }
 
@@ -83,8 +89,9 @@ impl Call {
         recorded(journal, self.function, request)
     }
 
-    /// Records the response.
-    pub fn persist(&self, journal: &Journal, request: Payload, response: Payload) {
+    /// Records the response of an effect that was made now.
+    pub fn persist(&mut self, journal: &Journal, request: Payload, response: Payload) {
+        self.is_new = true;
         persist(journal, self.function, self.kind, request, response);
     }
 
@@ -92,17 +99,16 @@ impl Call {
     ///
     /// # Errors
     /// See [`StepError`].
-    pub async fn end(self, journal: &Journal, live: bool) -> Result<(), StepError> {
+    pub async fn end(self, journal: &Journal) -> Result<(), StepError> {
         if self.marked && journal.is_live() {
-            journal.append(Entry::EndRemoteWrite(BeginIndexEntry {
-                begin_index: self.begin.0,
-            }));
+            let begin_index = self.begin.0;
+            journal.append(Entry::EndRemoteWrite(BeginIndexEntry { begin_index }));
         } else if self.marked {
             expect(journal, "end-remote-write", |entry| {
                 matches!(entry, Entry::EndRemoteWrite(_))
             })?;
         }
-        if live && self.kind.is_remote_write() {
+        if self.is_new && self.kind.is_remote_write() {
             journal.commit().await?;
         }
         Ok(())
@@ -224,17 +230,16 @@ mod tests {
         request: &'static [u8],
         effects: &mut u32,
     ) -> Result<Payload, StepError> {
-        let call = begin(journal, "test::write", Kind::WriteRemote, true).await?;
-        let recorded = call.recorded(journal, &payload(request))?;
-        let live = recorded.is_none();
-        let response = recorded.unwrap_or_else(|| {
-            *effects += 1;
-            payload(b"done")
-        });
-        if live {
-            call.persist(journal, payload(request), response.clone());
-        }
-        call.end(journal, live).await?;
+        let mut call = begin(journal, "test::write", Kind::WriteRemote, true).await?;
+        let response = match call.recorded(journal, &payload(request))? {
+            Some(response) => response,
+            None => {
+                *effects += 1;
+                call.persist(journal, payload(request), payload(b"done"));
+                payload(b"done")
+            }
+        };
+        call.end(journal).await?;
         Ok(response)
     }
 

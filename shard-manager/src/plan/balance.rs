@@ -12,19 +12,34 @@ impl Planner<'_> {
             return;
         }
         while self.moves_left > 0 {
-            let Some((shard, placement, from, to)) = self.best_move() else { return };
+            let Some((shard, placement, from, to)) = self.best_move() else {
+                return;
+            };
             self.begin_move(shard, &placement, Some(from), to);
         }
     }
 
     /// Nobody is missing: moving data while a node may come back would be moved back again.
     fn is_calm(&self) -> bool {
-        let holders = self.state.shards.values().flat_map(|placement| placement.replicas.iter());
-        holders.copied().map(NodeId).all(|node| matches!(self.facts.liveness(node), Liveness::Alive { .. }))
+        let holders = self
+            .state
+            .shards
+            .values()
+            .flat_map(|placement| placement.replicas.iter());
+        holders
+            .copied()
+            .map(NodeId)
+            .all(|node| matches!(self.facts.liveness(node), Liveness::Alive { .. }))
     }
 
     fn best_move(&self) -> Option<(ShardId, Placement, NodeId, NodeId)> {
-        let mut nodes: Vec<_> = self.facts.nodes.keys().copied().filter(|node| self.facts.is_ready(*node)).collect();
+        let mut nodes: Vec<_> = self
+            .facts
+            .nodes
+            .keys()
+            .copied()
+            .filter(|node| self.facts.is_ready(*node))
+            .collect();
         nodes.sort_by_key(|node| (self.load.replicas(*node), *node));
         for to in &nodes {
             for from in nodes.iter().rev() {

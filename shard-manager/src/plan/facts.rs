@@ -54,7 +54,10 @@ impl Group {
     #[must_use]
     pub fn has_caught_up(&self, node: NodeId, lag_entries_max: u64) -> bool {
         node == self.leader
-            || self.matched.get(&node).is_some_and(|matched| matched.saturating_add(lag_entries_max) >= self.applied_index)
+            || self
+                .matched
+                .get(&node)
+                .is_some_and(|matched| matched.saturating_add(lag_entries_max) >= self.applied_index)
     }
 }
 
@@ -88,12 +91,18 @@ impl Facts {
 
     /// A move is under way.
     pub(super) fn is_moving(&self, shard: ShardId, placement: &Placement) -> bool {
-        let unsettled = || self.groups.get(&shard).is_some_and(|group| !is_settled(placement, group));
+        let unsettled = || {
+            self.groups
+                .get(&shard)
+                .is_some_and(|group| !is_settled(placement, group))
+        };
         placement.initialized && (placement.is_moving() || unsettled())
     }
 
     pub(super) fn failures_of(&self, kind: StepKind, shard: ShardId, node: NodeId) -> u32 {
-        self.failures.get(&StepKey { kind, shard, node }).map_or(0, |failure| failure.count)
+        self.failures
+            .get(&StepKey { kind, shard, node })
+            .map_or(0, |failure| failure.count)
     }
 
     pub(super) fn is_waiting(&self, key: StepKey) -> bool {

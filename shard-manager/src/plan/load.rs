@@ -15,7 +15,10 @@ pub(super) struct Load {
 impl Load {
     pub(super) fn of(state: &State, facts: &Facts) -> Self {
         let zero = || facts.nodes.keys().map(|node| (*node, 0)).collect();
-        let mut load = Self { replicas: zero(), owned: zero() };
+        let mut load = Self {
+            replicas: zero(),
+            owned: zero(),
+        };
         for placement in state.shards.values() {
             load.add(placement);
         }

@@ -51,14 +51,21 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { moves_max: 4, transfers_max: 8, failures_max: 3, lag_entries_max: 1000 }
+        Self {
+            moves_max: 4,
+            transfers_max: 8,
+            failures_max: 3,
+            lag_entries_max: 1000,
+        }
     }
 }
 
 /// The next steps. Empty when all is as it should be, or when nothing can be done now.
 #[must_use]
 pub fn plan(state: &State, facts: &Facts, limits: &Limits) -> Vec<Step> {
-    let Some(cluster) = &state.cluster else { return Vec::new() };
+    let Some(cluster) = &state.cluster else {
+        return Vec::new();
+    };
     let mut planner = Planner::new(cluster, state, facts, limits);
     planner.place();
     planner.replicate();
@@ -86,7 +93,11 @@ struct Planner<'a> {
 
 impl<'a> Planner<'a> {
     fn new(cluster: &'a Cluster, state: &'a State, facts: &'a Facts, limits: &'a Limits) -> Self {
-        let moving = state.shards.iter().filter(|(shard, placement)| facts.is_moving(**shard, placement)).count();
+        let moving = state
+            .shards
+            .iter()
+            .filter(|(shard, placement)| facts.is_moving(**shard, placement))
+            .count();
         Self {
             cluster,
             state,
@@ -109,6 +120,10 @@ impl<'a> Planner<'a> {
         placement.initialized
             && !self.facts.busy.contains(&shard)
             && !self.touched.contains(&shard)
-            && self.facts.groups.get(&shard).is_some_and(|group| is_settled(placement, group))
+            && self
+                .facts
+                .groups
+                .get(&shard)
+                .is_some_and(|group| is_settled(placement, group))
     }
 }

@@ -26,9 +26,17 @@ pub(super) const ALIVE: Liveness = Liveness::Alive { settled: true };
 
 impl Model {
     pub(super) fn new(shard_count: u32, replication_factor: u32) -> Self {
-        let cluster = Cluster { cluster_id: "c".into(), shard_count, replication_factor, managers: vec![1] };
+        let cluster = Cluster {
+            cluster_id: "c".into(),
+            shard_count,
+            replication_factor,
+            managers: vec![1],
+        };
         Self {
-            state: State { cluster: Some(cluster), ..State::default() },
+            state: State {
+                cluster: Some(cluster),
+                ..State::default()
+            },
             limits: Limits::default(),
             liveness: BTreeMap::new(),
             groups: BTreeMap::new(),
@@ -45,7 +53,14 @@ impl Model {
     }
 
     pub(super) fn join(&mut self, node: u64) {
-        self.state.nodes.insert(NodeId(node), Node { node_id: node, executor: true, ..Node::default() });
+        self.state.nodes.insert(
+            NodeId(node),
+            Node {
+                node_id: node,
+                executor: true,
+                ..Node::default()
+            },
+        );
         self.liveness.insert(NodeId(node), ALIVE);
     }
 
@@ -55,12 +70,20 @@ impl Model {
     }
 
     pub(super) fn attends(&self, node: NodeId) -> bool {
-        matches!(self.liveness.get(&node), Some(Liveness::Alive { .. } | Liveness::Draining))
+        matches!(
+            self.liveness.get(&node),
+            Some(Liveness::Alive { .. } | Liveness::Draining)
+        )
     }
 
     /// Raft: a majority of live voters has a leader.
     fn elect(&mut self) {
-        let live: BTreeSet<_> = self.liveness.keys().copied().filter(|node| self.attends(*node)).collect();
+        let live: BTreeSet<_> = self
+            .liveness
+            .keys()
+            .copied()
+            .filter(|node| self.attends(*node))
+            .collect();
         for group in self.groups.values_mut() {
             let voters: Vec<_> = group.voters.intersection(&live).copied().collect();
             let has_majority = voters.len() * 2 > group.voters.len();
@@ -76,12 +99,25 @@ impl Model {
         let led = |group: &Group| group.leader != NodeId(0);
         Facts {
             nodes: self.liveness.clone(),
-            groups: self.groups.iter().filter(|(_, group)| led(group)).map(|(s, g)| (*s, g.clone())).collect(),
+            groups: self
+                .groups
+                .iter()
+                .filter(|(_, group)| led(group))
+                .map(|(s, g)| (*s, g.clone()))
+                .collect(),
             busy: BTreeSet::new(),
             failures: self
                 .failures
                 .iter()
-                .map(|(key, (count, wait))| (*key, Failure { count: *count, waiting: *wait > 0 }))
+                .map(|(key, (count, wait))| {
+                    (
+                        *key,
+                        Failure {
+                            count: *count,
+                            waiting: *wait > 0,
+                        },
+                    )
+                })
                 .collect(),
         }
     }
@@ -91,7 +127,9 @@ impl Model {
         let steps = plan(&self.state, &self.facts(), &self.limits);
         self.check(&steps);
         let waited = self.failures.values().any(|(_, wait)| *wait > 0);
-        self.failures.values_mut().for_each(|(_, wait)| *wait = wait.saturating_sub(1));
+        self.failures
+            .values_mut()
+            .for_each(|(_, wait)| *wait = wait.saturating_sub(1));
         for step in &steps {
             let done = self.carry_out(step);
             if let Some(key) = step.key() {
@@ -108,12 +146,12 @@ impl Model {
 
     /// Plans until there is nothing left to do.
     pub(super) fn settle(&mut self) {
-        for _ in 0..2000 {
-            if !self.round() {
-                return;
-            }
-        }
-        panic!("the plan never ends: {:?}", plan(&self.state, &self.facts(), &self.limits));
+        let rounds = (0..2000).take_while(|_| self.round()).count();
+        assert!(
+            rounds < 2000,
+            "it never ends: {:?}",
+            plan(&self.state, &self.facts(), &self.limits)
+        );
     }
 
     /// What must hold of every plan.
@@ -125,14 +163,30 @@ impl Model {
         for step in steps {
             if let Step::SetVoters { shard, voters, .. } = step {
                 let group = &self.groups[shard];
-                let live = |nodes: &mut dyn Iterator<Item = &NodeId>| nodes.filter(|node| self.attends(**node)).count();
-                assert!(live(&mut voters.iter()) * 2 > voters.len(), "{step:?} would stop the shard");
-                assert!(group.voters.iter().any(|node| voters.contains(node)), "{step:?} leaves nobody with data");
+                let live = |nodes: &mut dyn Iterator<Item = &NodeId>| {
+                    nodes.filter(|node| self.attends(**node)).count()
+                };
+                assert!(
+                    live(&mut voters.iter()) * 2 > voters.len(),
+                    "{step:?} would stop the shard"
+                );
+                assert!(
+                    group.voters.iter().any(|node| voters.contains(node)),
+                    "{step:?} leaves nobody with data"
+                );
             }
         }
-        let moving = self.state.shards.values().filter(|placement| placement.is_moving()).count();
+        let moving = self
+            .state
+            .shards
+            .values()
+            .filter(|placement| placement.is_moving())
+            .count();
         let beginning = steps.iter().flat_map(begun).count();
-        assert!(beginning == 0 || moving + beginning <= self.limits.moves_max, "too many moves: {steps:?}");
+        assert!(
+            beginning == 0 || moving + beginning <= self.limits.moves_max,
+            "too many moves: {steps:?}"
+        );
     }
 
     fn carry_out(&mut self, step: &Step) -> bool {
@@ -146,7 +200,11 @@ impl Model {
                 if !can(at) || members.iter().filter(|node| can(node)).count() * 2 <= members.len() {
                     return false;
                 }
-                let group = Group { leader: *at, voters: members.iter().copied().collect(), ..Group::default() };
+                let group = Group {
+                    leader: *at,
+                    voters: members.iter().copied().collect(),
+                    ..Group::default()
+                };
                 self.groups.entry(*shard).or_insert(group);
                 self.state.shards.get_mut(shard).expect("placed").initialized = true;
             }
@@ -154,16 +212,29 @@ impl Model {
                 if !can(node) {
                     return false;
                 }
-                assert!(self.state.shards[shard].has(*node), "the newcomer runs no replica");
-                self.groups.get_mut(shard).expect("started").learners.insert(*node);
+                assert!(
+                    self.state.shards[shard].has(*node),
+                    "the newcomer runs no replica"
+                );
+                self.groups
+                    .get_mut(shard)
+                    .expect("started")
+                    .learners
+                    .insert(*node);
             }
             Step::SetVoters { shard, voters, .. } => {
                 let group = self.groups.get_mut(shard).expect("started");
                 let members: BTreeSet<_> = group.voters.union(&group.learners).copied().collect();
-                assert!(voters.iter().all(|node| members.contains(node)), "a voter that was no learner: {step:?}");
+                assert!(
+                    voters.iter().all(|node| members.contains(node)),
+                    "a voter that was no learner: {step:?}"
+                );
                 group.voters = voters.iter().copied().collect();
                 group.learners.clear();
-                assert!(group.voters.contains(&group.leader), "the leader voted itself out");
+                assert!(
+                    group.voters.contains(&group.leader),
+                    "the leader voted itself out"
+                );
             }
             Step::Transfer { shard, to, .. } => {
                 if !can(to) {
@@ -201,21 +272,39 @@ impl Model {
         assert_eq!(self.groups.len(), cluster.shard_count as usize);
         for (shard, group) in &self.groups {
             let placement = &self.state.shards[shard];
-            assert!(super::is_settled(placement, group), "shard {shard}: {placement:?} {group:?}");
+            assert!(
+                super::is_settled(placement, group),
+                "shard {shard}: {placement:?} {group:?}"
+            );
             assert_eq!(group.leader, placement.owner(), "shard {shard}");
             assert_eq!(group.voters.len(), cluster.replication_factor as usize);
             assert!(group.voters.iter().all(|node| self.attends(*node)));
         }
         let usable = |node: &NodeId| self.liveness[node] == ALIVE && !self.broken.contains(node);
-        let spread: Vec<_> = self.spread().into_iter().filter(|(node, _)| usable(node)).map(|(_, n)| n).collect();
-        assert!(range(spread.iter().map(|(replicas, _)| *replicas)) <= 1, "{spread:?}");
+        let spread: Vec<_> = self
+            .spread()
+            .into_iter()
+            .filter(|(node, _)| usable(node))
+            .map(|(_, n)| n)
+            .collect();
+        assert!(
+            range(spread.iter().map(|(replicas, _)| *replicas)) <= 1,
+            "{spread:?}"
+        );
         assert!(range(spread.iter().map(|(_, owned)| *owned)) <= 1, "{spread:?}");
     }
 }
 
 fn begun(step: &Step) -> impl Iterator<Item = &ShardId> {
-    let placements: &[_] = if let Step::Assign(placements) = step { placements } else { &[] };
-    placements.iter().filter(|(_, placement)| placement.is_moving() && placement.initialized).map(|(shard, _)| shard)
+    let placements: &[_] = if let Step::Assign(placements) = step {
+        placements
+    } else {
+        &[]
+    };
+    placements
+        .iter()
+        .filter(|(_, placement)| placement.is_moving() && placement.initialized)
+        .map(|(shard, _)| shard)
 }
 
 fn range(counts: impl Iterator<Item = usize> + Clone) -> usize {

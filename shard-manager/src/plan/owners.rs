@@ -13,7 +13,10 @@ impl Planner<'_> {
             if !self.facts.must_leave(placement.owner()) || !self.is_at_rest(*shard, placement) {
                 continue;
             }
-            let ready = placement.target().into_iter().filter(|node| self.facts.is_ready(*node));
+            let ready = placement
+                .target()
+                .into_iter()
+                .filter(|node| self.facts.is_ready(*node));
             if let Some(heir) = ready.min_by_key(|node| (self.load.owned(*node), *node)) {
                 owners.insert(*shard, heir);
             }
@@ -24,13 +27,19 @@ impl Planner<'_> {
         if owners.is_empty() {
             return;
         }
-        let changed = owners.into_iter().map(|(shard, owner)| (shard, self.with_owner(shard, owner))).collect();
+        let changed = owners
+            .into_iter()
+            .map(|(shard, owner)| (shard, self.with_owner(shard, owner)))
+            .collect();
         self.push(Step::Assign(changed));
     }
 
     fn with_owner(&self, shard: ShardId, owner: NodeId) -> Placement {
         let placement = self.state.shards.get(&shard).cloned().unwrap_or_default();
-        Placement { preferred_owner: owner.0, ..placement }
+        Placement {
+            preferred_owner: owner.0,
+            ..placement
+        }
     }
 
     /// Owners of the shards that have to change hands so that all nodes own evenly.
@@ -42,13 +51,21 @@ impl Planner<'_> {
             .state
             .shards
             .iter()
-            .filter(|(shard, placement)| self.facts.is_ready(placement.owner()) && self.is_at_rest(**shard, placement))
+            .filter(|(shard, placement)| {
+                self.facts.is_ready(placement.owner()) && self.is_at_rest(**shard, placement)
+            })
             .map(|(shard, placement)| (*shard, placement))
             .collect();
-        let mut owners: BTreeMap<ShardId, NodeId> =
-            movable.iter().map(|(shard, placement)| (*shard, placement.owner())).collect();
-        let mut owned: BTreeMap<NodeId, usize> =
-            self.facts.nodes.keys().map(|node| (*node, self.load.owned(*node))).collect();
+        let mut owners: BTreeMap<ShardId, NodeId> = movable
+            .iter()
+            .map(|(shard, placement)| (*shard, placement.owner()))
+            .collect();
+        let mut owned: BTreeMap<NodeId, usize> = self
+            .facts
+            .nodes
+            .keys()
+            .map(|node| (*node, self.load.owned(*node)))
+            .collect();
         while let Some(chain) = chain(&movable, &owners, &owned, |node| self.facts.is_ready(node)) {
             for (shard, to) in chain {
                 let from = owners.insert(shard, to).unwrap_or_default();
@@ -82,8 +99,16 @@ impl Planner<'_> {
         let can_lead = group.leader != to
             && self.facts.liveness(to) == Liveness::Alive { settled: true }
             && group.has_caught_up(to, self.limits.lag_entries_max)
-            && !self.facts.is_waiting(StepKey { kind: StepKind::Transfer, shard, node: to });
-        can_lead.then_some(Step::Transfer { shard, leader: group.leader, to })
+            && !self.facts.is_waiting(StepKey {
+                kind: StepKind::Transfer,
+                shard,
+                node: to,
+            });
+        can_lead.then_some(Step::Transfer {
+            shard,
+            leader: group.leader,
+            to,
+        })
     }
 }
 
@@ -121,7 +146,11 @@ fn chain(
     None
 }
 
-fn unwind(reached: &BTreeMap<NodeId, (ShardId, NodeId)>, source: NodeId, last: NodeId) -> Vec<(ShardId, NodeId)> {
+fn unwind(
+    reached: &BTreeMap<NodeId, (ShardId, NodeId)>,
+    source: NodeId,
+    last: NodeId,
+) -> Vec<(ShardId, NodeId)> {
     let mut chain = Vec::new();
     let mut node = last;
     while node != source {

@@ -37,7 +37,11 @@ impl Planner<'_> {
 
     /// Adding it was tried and given up a short while ago.
     pub(super) fn has_failed(&self, shard: ShardId, node: NodeId) -> bool {
-        self.facts.is_waiting(StepKey { kind: StepKind::AddLearner, shard, node })
+        self.facts.is_waiting(StepKey {
+            kind: StepKind::AddLearner,
+            shard,
+            node,
+        })
     }
 
     pub(super) fn begin_move(
@@ -52,7 +56,10 @@ impl Planner<'_> {
         begun.leaving = leaving.map_or(0, |node| node.0);
         self.load.remove(placement);
         if leaving == Some(placement.owner()) {
-            let stays = placement.target().into_iter().filter(|node| Some(*node) != leaving);
+            let stays = placement
+                .target()
+                .into_iter()
+                .filter(|node| Some(*node) != leaving);
             let heir = stays.min_by_key(|node| (!self.facts.is_ready(*node), self.load.owned(*node)));
             begun.preferred_owner = heir.unwrap_or(newcomer).0;
         }

@@ -23,9 +23,7 @@ impl Planner<'_> {
 
 /// True when the group has exactly the replicas that it should have, and no move is under way.
 pub(super) fn is_settled(placement: &Placement, group: &Group) -> bool {
-    !placement.is_moving()
-        && group.learners.is_empty()
-        && group.voters.iter().copied().eq(placement.target())
+    !placement.is_moving() && group.learners.is_empty() && group.voters.iter().copied().eq(placement.target())
 }
 
 fn next_step(shard: ShardId, placement: &Placement, facts: &Facts, limits: &Limits) -> Option<Step> {
@@ -39,20 +37,31 @@ fn next_step(shard: ShardId, placement: &Placement, facts: &Facts, limits: &Limi
     }
     let target: BTreeSet<_> = placement.target().into_iter().collect();
     let joining: Vec<_> = target.difference(&group.voters).copied().collect();
-    if let Some(hopeless) = joining.iter().find(|node| is_hopeless(shard, **node, facts, limits)) {
+    if let Some(hopeless) = joining
+        .iter()
+        .find(|node| is_hopeless(shard, **node, facts, limits))
+    {
         return Some(Step::Assign(vec![(shard, without(placement, *hopeless))]));
     }
     if let Some(newcomer) = joining.iter().find(|node| !group.learners.contains(node)) {
-        return Some(Step::AddLearner { shard, leader: group.leader, node: *newcomer });
+        return Some(Step::AddLearner {
+            shard,
+            leader: group.leader,
+            node: *newcomer,
+        });
     }
-    if !joining.iter().all(|node| facts.is_alive(*node) && group.has_caught_up(*node, limits.lag_entries_max)) {
+    if !joining
+        .iter()
+        .all(|node| facts.is_alive(*node) && group.has_caught_up(*node, limits.lag_entries_max))
+    {
         return None;
     }
     if joining.is_empty() && group.voters == target && group.learners.is_empty() {
         return Some(Step::Assign(vec![(shard, settled(placement))]));
     }
     let step = set_voters(shard, group, &target, facts, limits);
-    let stops_the_shard = matches!(&step, Step::SetVoters { voters, .. } if !has_live_majority(voters, facts));
+    let stops_the_shard =
+        matches!(&step, Step::SetVoters { voters, .. } if !has_live_majority(voters, facts));
     (!stops_the_shard).then_some(step)
 }
 
@@ -64,28 +73,61 @@ fn initialize(shard: ShardId, placement: &Placement, facts: &Facts) -> Option<St
         .target()
         .into_iter()
         .filter(|node| facts.is_alive(*node))
-        .filter(|node| !facts.is_waiting(StepKey { kind: StepKind::Initialize, shard, node: *node }))
+        .filter(|node| {
+            !facts.is_waiting(StepKey {
+                kind: StepKind::Initialize,
+                shard,
+                node: *node,
+            })
+        })
         .min_by_key(|node| (failures(*node), *node != placement.owner()))?;
-    Some(Step::Initialize { shard, at, members: placement.target() })
+    Some(Step::Initialize {
+        shard,
+        at,
+        members: placement.target(),
+    })
 }
 
 /// It is lost, or adding it has failed so often that somebody else shall be tried for a while.
 fn is_hopeless(shard: ShardId, newcomer: NodeId, facts: &Facts, limits: &Limits) -> bool {
-    let key = StepKey { kind: StepKind::AddLearner, shard, node: newcomer };
-    let gave_up = facts.failures_of(key.kind, shard, newcomer) >= limits.failures_max && facts.is_waiting(key);
+    let key = StepKey {
+        kind: StepKind::AddLearner,
+        shard,
+        node: newcomer,
+    };
+    let gave_up =
+        facts.failures_of(key.kind, shard, newcomer) >= limits.failures_max && facts.is_waiting(key);
     gave_up || facts.liveness(newcomer) == Liveness::Lost
 }
 
 /// The placement as it was before the newcomer was asked in.
 fn without(placement: &Placement, newcomer: NodeId) -> Placement {
-    let replicas: Vec<_> = placement.replicas.iter().copied().filter(|node| *node != newcomer.0).collect();
-    let preferred_owner = if placement.owner() == newcomer { replicas[0] } else { placement.preferred_owner };
-    Placement { replicas, leaving: 0, preferred_owner, initialized: placement.initialized }
+    let replicas: Vec<_> = placement
+        .replicas
+        .iter()
+        .copied()
+        .filter(|node| *node != newcomer.0)
+        .collect();
+    let preferred_owner = if placement.owner() == newcomer {
+        replicas[0]
+    } else {
+        placement.preferred_owner
+    };
+    Placement {
+        replicas,
+        leaving: 0,
+        preferred_owner,
+        initialized: placement.initialized,
+    }
 }
 
 fn settled(placement: &Placement) -> Placement {
     let replicas = placement.target().into_iter().map(|node| node.0).collect();
-    Placement { replicas, leaving: 0, ..placement.clone() }
+    Placement {
+        replicas,
+        leaving: 0,
+        ..placement.clone()
+    }
 }
 
 /// Voters of whom half are away could not commit anything, not even the change that would mend it.
@@ -94,10 +136,20 @@ fn has_live_majority(voters: &[NodeId], facts: &Facts) -> bool {
 }
 
 /// The last steps of a move. A leader does not vote itself out: it hands over first.
-fn set_voters(shard: ShardId, group: &Group, target: &BTreeSet<NodeId>, facts: &Facts, limits: &Limits) -> Step {
+fn set_voters(
+    shard: ShardId,
+    group: &Group,
+    target: &BTreeSet<NodeId>,
+    facts: &Facts,
+    limits: &Limits,
+) -> Step {
     let leader = group.leader;
     if target.contains(&leader) {
-        return Step::SetVoters { shard, leader, voters: target.iter().copied().collect() };
+        return Step::SetVoters {
+            shard,
+            leader,
+            voters: target.iter().copied().collect(),
+        };
     }
     let heir = target
         .intersection(&group.voters)
@@ -106,6 +158,10 @@ fn set_voters(shard: ShardId, group: &Group, target: &BTreeSet<NodeId>, facts: &
         .min_by_key(|node| (facts.failures_of(StepKind::Transfer, shard, *node), *node));
     match heir {
         Some(to) => Step::Transfer { shard, leader, to },
-        None => Step::SetVoters { shard, leader, voters: target.union(&group.voters).copied().collect() },
+        None => Step::SetVoters {
+            shard,
+            leader,
+            voters: target.union(&group.voters).copied().collect(),
+        },
     }
 }

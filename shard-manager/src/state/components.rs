@@ -12,7 +12,11 @@ use super::{
 };
 
 pub(super) fn apply_register(state: &mut Transaction<'_>, register: Register) -> Applied {
-    let Register { request, fresh_id, now_ns } = register;
+    let Register {
+        request,
+        fresh_id,
+        now_ns,
+    } = register;
     if let Some(answered) = answered_before(state, &request.request_token)? {
         return Ok(Ok(Some(Outcome::Component(answered))));
     }
@@ -20,8 +24,15 @@ pub(super) fn apply_register(state: &mut Transaction<'_>, register: Register) ->
     let component = match (request.update, known) {
         (false, Some(_)) => return Ok(Err(exists(&request.name))),
         (true, None) => return Ok(Err(unknown(&request.name))),
-        (false, None) => Component { component_id: fresh_id, name: request.name.clone(), latest: 0 },
-        (true, Some(known)) => Component { latest: known.latest + 1, ..known },
+        (false, None) => Component {
+            component_id: fresh_id,
+            name: request.name.clone(),
+            latest: 0,
+        },
+        (true, Some(known)) => Component {
+            latest: known.latest + 1,
+            ..known
+        },
     };
     if let Err(refusal) = check_blob(state, &request)? {
         return Ok(Err(refusal));
@@ -41,8 +52,9 @@ pub(super) fn apply_register(state: &mut Transaction<'_>, register: Register) ->
 }
 
 fn exists(name: &str) -> Refusal {
-    Refusal::already_exists(format!("a component named \"{name}\" exists already"))
-        .with_hint(format!("give it a new version with `kiln component update {name}`"))
+    Refusal::already_exists(format!("a component named \"{name}\" exists already")).with_hint(format!(
+        "give it a new version with `kiln component update {name}`"
+    ))
 }
 
 fn unknown(name: &str) -> Refusal {
@@ -54,31 +66,53 @@ fn answered_before(state: &Transaction<'_>, token: &str) -> Result<Option<v1::Co
     if token.is_empty() {
         return Ok(None);
     }
-    let Some(bytes) = state.get(Table::Control, &keys::token(token))? else { return Ok(None) };
+    let Some(bytes) = state.get(Table::Control, &keys::token(token))? else {
+        return Ok(None);
+    };
     let token: Token = decode(bytes, "a request token")?;
     let key = keys::component_version(&token.component_id, token.version);
-    state.get(Table::Control, &key)?.map(|bytes| decode(bytes, "a component version")).transpose()
+    state
+        .get(Table::Control, &key)?
+        .map(|bytes| decode(bytes, "a component version"))
+        .transpose()
 }
 
 fn component_by_name(state: &Transaction<'_>, name: &str) -> Result<Option<Component>, Error> {
-    let Some(id) = state.get(Table::Control, &keys::component_name(name))? else { return Ok(None) };
-    state.get(Table::Control, &keys::component(&id))?.map(|bytes| decode(bytes, "a component")).transpose()
+    let Some(id) = state.get(Table::Control, &keys::component_name(name))? else {
+        return Ok(None);
+    };
+    state
+        .get(Table::Control, &keys::component(&id))?
+        .map(|bytes| decode(bytes, "a component"))
+        .transpose()
 }
 
 /// Makes sure that the bytes behind the digest are there and are the right ones. They are hashed once.
-fn check_blob(state: &mut Transaction<'_>, request: &v1::RegisterComponentRequest) -> Result<Result<(), Refusal>, Error> {
-    let expected = Blob { size: request.size, chunks: request.chunks };
+fn check_blob(
+    state: &mut Transaction<'_>,
+    request: &v1::RegisterComponentRequest,
+) -> Result<Result<(), Refusal>, Error> {
+    let expected = Blob {
+        size: request.size,
+        chunks: request.chunks,
+    };
     if let Some(bytes) = state.get(Table::Control, &keys::blob(&request.digest))? {
         let blob: Blob = decode(bytes, "a blob record")?;
         let same_size = blob.size == expected.size;
-        return Ok(if same_size { Ok(()) } else { Err(wrong_size(expected.size, blob.size)) });
+        return Ok(if same_size {
+            Ok(())
+        } else {
+            Err(wrong_size(expected.size, blob.size))
+        });
     }
     let mut hasher = Sha256::new();
     let mut size = 0;
     for index in 0..request.chunks {
         let Some(bytes) = state.get(Table::Blob, &keys::chunk(&request.digest, index))? else {
             let missing = format!("chunk {index} of {} has not been stored", request.chunks);
-            return Ok(Err(Refusal::invalid(missing).with_hint("upload the component again")));
+            return Ok(Err(
+                Refusal::invalid(missing).with_hint("upload the component again")
+            ));
         };
         size += bytes.len() as u64;
         hasher.update(&bytes);
@@ -88,23 +122,39 @@ fn check_blob(state: &mut Transaction<'_>, request: &v1::RegisterComponentReques
     }
     if hasher.finalize().as_slice() != request.digest.as_ref() {
         let wrong = "the component's bytes do not match their SHA-256 digest";
-        return Ok(Err(Refusal::invalid(wrong).with_hint("upload the component again")));
+        return Ok(Err(
+            Refusal::invalid(wrong).with_hint("upload the component again")
+        ));
     }
     state.put(Table::Control, keys::blob(&request.digest), encode(&expected));
     Ok(Ok(()))
 }
 
 fn wrong_size(announced: u64, found: u64) -> Refusal {
-    Refusal::invalid(format!("the component was announced with {announced} bytes, but has {found}"))
+    Refusal::invalid(format!(
+        "the component was announced with {announced} bytes, but has {found}"
+    ))
 }
 
-fn put_version(state: &mut Transaction<'_>, component: &Component, version: &v1::ComponentVersion, token: &str) {
+fn put_version(
+    state: &mut Transaction<'_>,
+    component: &Component,
+    version: &v1::ComponentVersion,
+    token: &str,
+) {
     let id = &component.component_id;
     state.put(Table::Control, keys::component(id), encode(component));
     state.put(Table::Control, keys::component_name(&component.name), id.clone());
-    state.put(Table::Control, keys::component_version(id, version.version), encode(version));
+    state.put(
+        Table::Control,
+        keys::component_version(id, version.version),
+        encode(version),
+    );
     if !token.is_empty() {
-        let answer = Token { component_id: id.clone(), version: version.version };
+        let answer = Token {
+            component_id: id.clone(),
+            version: version.version,
+        };
         state.put(Table::Control, keys::token(token), encode(&answer));
     }
 }
@@ -117,11 +167,17 @@ pub(crate) fn find(
     version: Option<u64>,
 ) -> Result<Option<(v1::ComponentVersion, u64)>, Error> {
     let by_name = reader.get(Table::Control, &keys::component_name(name))?;
-    let Some(id) = by_name.or_else(|| id.map(Bytes::copy_from_slice)) else { return Ok(None) };
-    let Some(bytes) = reader.get(Table::Control, &keys::component(&id))? else { return Ok(None) };
+    let Some(id) = by_name.or_else(|| id.map(Bytes::copy_from_slice)) else {
+        return Ok(None);
+    };
+    let Some(bytes) = reader.get(Table::Control, &keys::component(&id))? else {
+        return Ok(None);
+    };
     let component: Component = decode(bytes, "a component")?;
     let key = keys::component_version(&id, version.unwrap_or(component.latest));
-    let Some(bytes) = reader.get(Table::Control, &key)? else { return Ok(None) };
+    let Some(bytes) = reader.get(Table::Control, &key)? else {
+        return Ok(None);
+    };
     Ok(Some((decode(bytes, "a component version")?, component.latest)))
 }
 
@@ -131,9 +187,12 @@ pub(crate) fn list(reader: &Reader) -> Result<Vec<v1::ComponentVersion>, Error> 
     for (_, bytes) in reader.scan_prefix(Table::Control, keys::COMPONENTS)? {
         let component: Component = decode(bytes, "a component")?;
         let key = keys::component_version(&component.component_id, component.latest);
-        let bytes = reader
-            .get(Table::Control, &key)?
-            .ok_or_else(|| Error::Corrupt(format!("component \"{}\" has lost its newest version", component.name)))?;
+        let bytes = reader.get(Table::Control, &key)?.ok_or_else(|| {
+            Error::Corrupt(format!(
+                "component \"{}\" has lost its newest version",
+                component.name
+            ))
+        })?;
         list.push(decode(bytes, "a component version")?);
     }
     list.sort_by(|a, b| a.name.cmp(&b.name));
@@ -142,7 +201,9 @@ pub(crate) fn list(reader: &Reader) -> Result<Vec<v1::ComponentVersion>, Error> 
 
 /// How many chunks a checked blob has; `None` when this replica does not hold it whole and checked.
 pub(crate) fn blob_chunks(reader: &Reader, digest: &[u8]) -> Result<Option<u32>, Error> {
-    let Some(bytes) = reader.get(Table::Control, &keys::blob(digest))? else { return Ok(None) };
+    let Some(bytes) = reader.get(Table::Control, &keys::blob(digest))? else {
+        return Ok(None);
+    };
     Ok(Some(decode::<Blob>(bytes, "a blob record")?.chunks))
 }
 

@@ -7,9 +7,10 @@ use kiln_proto::{
 use kiln_store::{Error, Machine, Table, Transaction};
 
 use super::{
-    components,
-    keys,
-    records::{Change, Command, Found, Node, Outcome, Placement, PutChunk, Reply, SetPlacements, decode, encode},
+    components, keys,
+    records::{
+        Change, Command, Found, Node, Outcome, Placement, PutChunk, Reply, SetPlacements, decode, encode,
+    },
 };
 
 /// The control plane's replicated state machine.
@@ -60,8 +61,10 @@ fn apply_found(state: &mut Transaction<'_>, found: &Found) -> Applied {
 
 /// Why a second bootstrap is refused.
 pub(crate) fn already_founded(cluster_id: &str) -> Refusal {
-    Refusal::conflict(format!("this cluster has been founded already: its id is {cluster_id}"))
-        .with_hint("a cluster is founded once; start nodes with its managers' addresses to have them join it")
+    Refusal::conflict(format!(
+        "this cluster has been founded already: its id is {cluster_id}"
+    ))
+    .with_hint("a cluster is founded once; start nodes with its managers' addresses to have them join it")
 }
 
 fn apply_node(state: &mut Transaction<'_>, node: Node) -> Applied {

@@ -24,7 +24,8 @@ pub(crate) fn decode<R: Message + Default>(mut bytes: Bytes, what: &str) -> Resu
     if bytes.first() != Some(&FORMAT) {
         return Err(Error::Corrupt(format!("{what} has an unknown format")));
     }
-    R::decode(bytes.split_off(1)).map_err(|error| Error::Corrupt(format!("{what} cannot be decoded: {error}")))
+    R::decode(bytes.split_off(1))
+        .map_err(|error| Error::Corrupt(format!("{what} cannot be decoded: {error}")))
 }
 
 /// What was decided when the cluster was founded. It never changes.
@@ -109,7 +110,12 @@ impl Placement {
     /// The replicas that shall remain, sorted.
     #[must_use]
     pub fn target(&self) -> Vec<NodeId> {
-        let mut target: Vec<_> = self.replicas.iter().filter(|id| **id != self.leaving).map(|id| NodeId(*id)).collect();
+        let mut target: Vec<_> = self
+            .replicas
+            .iter()
+            .filter(|id| **id != self.leaving)
+            .map(|id| NodeId(*id))
+            .collect();
         target.sort_unstable();
         target
     }

@@ -15,7 +15,10 @@ pub(crate) struct View {
 
 impl View {
     pub(crate) fn new(reader: Reader) -> Self {
-        Self { reader, last: Mutex::default() }
+        Self {
+            reader,
+            last: Mutex::default(),
+        }
     }
 
     /// The tables below, for what is not part of [`State`].
@@ -45,8 +48,14 @@ impl View {
 
     fn load(&self, revision: u64) -> Result<State, Error> {
         let cluster = self.reader.get(Table::Control, keys::CLUSTER)?;
-        let cluster = cluster.map(|bytes| decode(bytes, "the cluster record")).transpose()?;
-        let mut state = State { revision, cluster, ..State::default() };
+        let cluster = cluster
+            .map(|bytes| decode(bytes, "the cluster record"))
+            .transpose()?;
+        let mut state = State {
+            revision,
+            cluster,
+            ..State::default()
+        };
         for (_, bytes) in self.reader.scan_prefix(Table::Control, keys::NODES)? {
             let node: Node = decode(bytes, "a node record")?;
             state.nodes.insert(node.id(), node);
@@ -61,7 +70,10 @@ impl View {
 
 pub(super) fn revision_of(row: Option<Bytes>) -> Result<u64, Error> {
     let Some(row) = row else { return Ok(0) };
-    let bytes = row.as_ref().try_into().map_err(|_| Error::Corrupt("the revision is not a number".into()))?;
+    let bytes = row
+        .as_ref()
+        .try_into()
+        .map_err(|_| Error::Corrupt("the revision is not a number".into()))?;
     Ok(u64::from_be_bytes(bytes))
 }
 

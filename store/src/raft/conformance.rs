@@ -34,7 +34,11 @@ struct Builder;
 impl Builder {
     fn open() -> Result<(TempDir, LogStore, StateMachine<Echo>), Error> {
         let folder = tempfile::tempdir().map_err(Error::io("make a folder"))?;
-        let options = Options { write_buffer_bytes: 4 << 20, block_cache_bytes: 1 << 20, ..Options::new(folder.path()) };
+        let options = Options {
+            write_buffer_bytes: 4 << 20,
+            block_cache_bytes: 1 << 20,
+            ..Options::new(folder.path())
+        };
         let counters = Arc::new(Counters::default());
         let log = LogDb::open(&folder.path().join("raft"))?;
         let state = StateDb::open(&folder.path().join("state"), &options)?;
@@ -43,7 +47,15 @@ impl Builder {
         // A tail of almost nothing, so that most reads go to the disk.
         let store = LogStore::open(group, log, writer.clone(), 200)?;
         let applied = Arc::new(AtomicU64::new(0));
-        let machine = StateMachine::open(group, state, Arc::new(Echo), writer, counters, applied)?;
+        let machine = StateMachine::open(
+            group,
+            state,
+            Arc::new(Echo),
+            writer,
+            counters,
+            folder.path().join("snapshots"),
+            applied,
+        )?;
         Ok((folder, store, machine))
     }
 }

@@ -316,8 +316,14 @@ impl<M: Machine> Group<M> {
     /// As for [`propose`](Self::propose); `Conflict` while another change is under way.
     pub async fn set_voters(&self, nodes: &[NodeId]) -> Result<(), Error> {
         let voters: BTreeSet<u64> = nodes.iter().map(|node| node.0).collect();
-        let strays = self.learners().iter().map(|node| node.0).filter(|node| !voters.contains(node)).collect();
-        self.change(ChangeMembers::ReplaceAllVoters(voters), false).await?;
+        let strays = self
+            .learners()
+            .iter()
+            .map(|node| node.0)
+            .filter(|node| !voters.contains(node))
+            .collect();
+        self.change(ChangeMembers::ReplaceAllVoters(voters), false)
+            .await?;
         // The library drops former voters, but keeps learners that were never promoted.
         self.change(ChangeMembers::RemoveNodes(strays), false).await
     }
@@ -356,7 +362,7 @@ impl<M: Machine> Group<M> {
 
     /// Stops this replica. Its data stays.
     pub async fn stop(&self) {
-        self.inner.stop().await;
+        Port::stop(&*self.inner).await;
     }
 
     /// Stops this replica and removes its data.
@@ -393,15 +399,6 @@ impl<M: Machine> GroupInner<M> {
         let raft = build(&self.node, self.id, &self.machine, &self.applied).await?;
         *self.raft.write() = raft;
         Ok(())
-    }
-
-    async fn stop(&self) {
-        self.stopping.send_replace(true);
-        self.node.ports.remove(self.id);
-        self.node.running.lock().remove(&self.id);
-        if let Err(error) = self.raft().shutdown().await {
-            tracing::warn!(group = %self.id, %error, "a group did not stop cleanly");
-        }
     }
 
     fn heard(&self, commit: Option<u64>) {
@@ -448,6 +445,7 @@ async fn build<M: Machine>(
         Arc::clone(machine),
         node.writer.clone(),
         Arc::clone(&node.counters),
+        node.snapshots.clone(),
         Arc::clone(applied),
     )?;
     let network = Network::new(id, Arc::clone(&node.transport), Arc::clone(&node.state));
@@ -517,6 +515,15 @@ impl<M: Machine> Port for GroupInner<M> {
             .install_full_snapshot(vote, snapshot)
             .await
             .map_err(|error| error.to_string())
+    }
+
+    async fn stop(&self) {
+        self.stopping.send_replace(true);
+        self.node.ports.remove(self.id);
+        self.node.running.lock().remove(&self.id);
+        if let Err(error) = self.raft().shutdown().await {
+            tracing::warn!(group = %self.id, %error, "a group did not stop cleanly");
+        }
     }
 
     async fn flushed(&self) {

@@ -28,11 +28,8 @@ impl Maintenance {
             // The runtime is shutting down.
             Err(_) => return Ok(()),
         }
-        let groups: Vec<_> = node.running.lock().iter().copied().collect();
-        for group in groups {
-            if let Some(port) = node.ports.get(group) {
-                port.flushed().await;
-            }
+        for port in node.ports.all() {
+            port.flushed().await;
         }
         Ok(())
     }

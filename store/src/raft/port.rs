@@ -26,6 +26,8 @@ pub(crate) trait Port: Send + Sync {
         meta: SnapshotMeta,
         folder: PathBuf,
     ) -> Result<SnapshotResponse<Types>, String>;
+    /// Stops the replica; its data stays.
+    async fn stop(&self);
     /// The state has been flushed: the log that leads to it may go.
     async fn flushed(&self);
 }
@@ -39,6 +41,10 @@ pub(crate) struct Ports {
 impl Ports {
     pub(crate) fn get(&self, group: GroupId) -> Option<Arc<dyn Port>> {
         self.groups.read().get(&group).cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<dyn Port>> {
+        self.groups.read().values().cloned().collect()
     }
 
     pub(crate) fn insert(&self, group: GroupId, port: Arc<dyn Port>) {

@@ -26,8 +26,8 @@ const CHUNKS: &str = "chunks";
 
 /// A snapshot in the Raft library's hands.
 pub(crate) enum SnapshotData {
-    /// The state of this replica, whenever it is sent: at the snapshot's log id or later.
-    Local,
+    /// The state of a replica in this process, whenever it is read: at the snapshot's log id or later.
+    Local(Arc<StateDb>),
     /// Received chunks, checked and synced.
     Received(PathBuf),
 }
@@ -159,6 +159,22 @@ impl Drop for Receiver {
             remove(&self.folder);
         }
     }
+}
+
+/// Receives a snapshot from a replica in this process.
+pub(crate) fn copy(
+    source: &StateDb,
+    group: GroupId,
+    folder: PathBuf,
+) -> Result<(PathBuf, SnapshotMeta), Error> {
+    let mut receiver = Receiver::new(folder)?;
+    let mut copied = SnapshotMeta::default();
+    let begin = |meta| {
+        copied = meta;
+        Ok(())
+    };
+    export(source, group, begin, |chunk| receiver.push(&chunk).map(|_| ()))?;
+    Ok((receiver.finish()?, copied))
 }
 
 fn sync_folder(folder: &Path) -> Result<(), Error> {

@@ -73,6 +73,8 @@ pub(crate) struct StateMachine<M> {
     machine: Arc<M>,
     writer: LogWriter,
     counters: Arc<Counters>,
+    /// Where snapshots lie until they are installed.
+    snapshots: PathBuf,
     mark: Mark,
     /// Index of the last applied entry, for readers elsewhere.
     applied: Arc<AtomicU64>,
@@ -85,6 +87,7 @@ impl<M: Machine> StateMachine<M> {
         machine: Arc<M>,
         writer: LogWriter,
         counters: Arc<Counters>,
+        snapshots: PathBuf,
         applied: Arc<AtomicU64>,
     ) -> Result<Self, Error> {
         let mark = Mark::decode(db.applied(group)?.as_deref())?;
@@ -96,6 +99,7 @@ impl<M: Machine> StateMachine<M> {
             machine,
             writer,
             counters,
+            snapshots,
             mark,
             applied,
         };
@@ -181,25 +185,36 @@ impl<M: Machine> RaftStateMachine<Types> for StateMachine<M> {
         Ok(self.commit(changes, &mut answers)?)
     }
 
-    async fn try_create_snapshot_builder(&mut self, _force: bool) -> Option<SnapshotBuilder> {
-        Some(self.get_snapshot_builder().await)
+    async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<SnapshotBuilder> {
+        Some(SnapshotBuilder {
+            group: self.group,
+            db: Arc::clone(&self.db),
+            flush: force,
+        })
     }
 
     async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
         SnapshotBuilder {
             group: self.group,
             db: Arc::clone(&self.db),
+            flush: false,
         }
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, data: SnapshotData) -> Result<(), io::Error> {
-        let SnapshotData::Received(folder) = data else {
+        let (folder, meta) = match data {
+            SnapshotData::Received(folder) => (folder, meta.clone()),
             // The library offers its own snapshot back at a start; the state is at it or beyond.
-            return Ok(());
+            SnapshotData::Local(source) if Arc::ptr_eq(&source, &self.db) => return Ok(()),
+            SnapshotData::Local(source) => {
+                let (group, folder) = (self.group, self.snapshots.join(format!("{}-copy", self.group)));
+                let copied = tokio::task::spawn_blocking(move || snapshot::copy(&source, group, folder));
+                copied.await.map_err(|_| Error::Stopped)??
+            }
         };
-        install(self.group, &self.db, &self.writer, folder, meta).await?;
+        install(self.group, &self.db, &self.writer, folder, &meta).await?;
         self.machine.reset();
-        self.mark = Mark::from_meta(meta);
+        self.mark = Mark::from_meta(&meta);
         self.publish();
         Ok(())
     }
@@ -250,11 +265,11 @@ pub(crate) async fn finish_installation(
 }
 
 /// What is durable is the snapshot: nothing is copied until somebody needs it.
-fn durable_snapshot(group: GroupId, db: &StateDb) -> Result<Option<Snapshot>, Error> {
+fn durable_snapshot(group: GroupId, db: &Arc<StateDb>) -> Result<Option<Snapshot>, Error> {
     let mark = Mark::decode(db.durable(group)?.as_deref())?;
     Ok(mark.applied.is_some().then(|| Snapshot {
         meta: mark.into_meta(),
-        snapshot: SnapshotData::Local,
+        snapshot: SnapshotData::Local(Arc::clone(db)),
     }))
 }
 
@@ -262,27 +277,28 @@ fn durable_snapshot(group: GroupId, db: &StateDb) -> Result<Option<Snapshot>, Er
 pub(crate) struct SnapshotBuilder {
     group: GroupId,
     db: Arc<StateDb>,
+    /// The snapshot has to include all that has been applied. Without it the last periodic flush will do.
+    flush: bool,
 }
 
 impl RaftSnapshotBuilder<Types> for SnapshotBuilder {
     type SnapshotData = SnapshotData;
 
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
-        let (group, db) = (self.group, Arc::clone(&self.db));
+        let (group, db, flush) = (self.group, Arc::clone(&self.db), self.flush);
         let built = tokio::task::spawn_blocking(move || {
-            // A lagging replica needs a snapshot before the first periodic flush: make one.
-            match durable_snapshot(group, &db)? {
-                Some(snapshot) => Ok(Some(snapshot)),
-                None => {
-                    db.flush()?;
-                    durable_snapshot(group, &db)
-                }
+            if !flush && let Some(snapshot) = durable_snapshot(group, &db)? {
+                return Ok(Some(snapshot));
             }
+            db.flush()?;
+            durable_snapshot(group, &db)
         });
-        let snapshot = built.await.map_err(|_| Error::Stopped)??;
-        Ok(snapshot.unwrap_or_else(|| Snapshot {
+        let snapshot: Result<Option<Snapshot>, Error> = built.await.map_err(|_| Error::Stopped)?;
+        // Nothing has been applied: the snapshot of that is empty.
+        let empty = || Snapshot {
             meta: SnapshotMeta::default(),
-            snapshot: SnapshotData::Local,
-        }))
+            snapshot: SnapshotData::Local(Arc::clone(&self.db)),
+        };
+        Ok(snapshot?.unwrap_or_else(empty))
     }
 }

@@ -1,5 +1,9 @@
 //! Nodes in this process, with real gRPC between them, and oplogs to write.
-#![allow(dead_code, unreachable_pub, reason = "each test binary includes this module and uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test binary includes this module and uses a part of it"
+)]
 
 use std::{
     path::Path,
@@ -38,15 +42,26 @@ pub async fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> 
 
 pub fn worker(name: &str) -> WorkerId {
     let component = ComponentId("00000000-0000-0000-0000-000000000007".parse().expect("a UUID"));
-    WorkerId { component, name: name.parse().expect("a name") }
+    WorkerId {
+        component,
+        name: name.parse().expect("a name"),
+    }
 }
 
 pub fn encode(entry: Entry) -> Bytes {
-    OplogEntry { timestamp_ns: 1, entry: Some(entry) }.encode_to_vec().into()
+    OplogEntry {
+        timestamp_ns: 1,
+        entry: Some(entry),
+    }
+    .encode_to_vec()
+    .into()
 }
 
 pub fn create(worker: &WorkerId) -> Bytes {
-    encode(Entry::Create(CreateEntry { worker_id: Some(worker.into()), ..Default::default() }))
+    encode(Entry::Create(CreateEntry {
+        worker_id: Some(worker.into()),
+        ..Default::default()
+    }))
 }
 
 /// The three entries of a call without side effects.
@@ -56,11 +71,15 @@ pub fn invocation(key: &str) -> Vec<Bytes> {
         idempotency_key: key.into(),
         ..Default::default()
     };
-    let pending = PendingWorkerInvocationEntry { invocation: Some(Invocation::ExportedFunction(function.clone())) };
+    let pending = PendingWorkerInvocationEntry {
+        invocation: Some(Invocation::ExportedFunction(function.clone())),
+    };
     vec![
         encode(Entry::PendingWorkerInvocation(pending)),
         encode(Entry::ExportedFunctionInvoked(function)),
-        encode(Entry::ExportedFunctionCompleted(ExportedFunctionCompletedEntry::default())),
+        encode(Entry::ExportedFunctionCompleted(
+            ExportedFunctionCompletedEntry::default(),
+        )),
     ]
 }
 
@@ -82,7 +101,12 @@ impl Node {
             .serve_with_incoming(TcpListenerStream::new(listener));
         let server = tokio::spawn(async move { server.await.expect("the server runs until it is aborted") });
         let shard = Shard::start(&store, SHARD).await?;
-        Ok(Self { store, shard, address, server })
+        Ok(Self {
+            store,
+            shard,
+            address,
+            server,
+        })
     }
 
     pub fn id(&self) -> NodeId {
@@ -122,7 +146,11 @@ pub fn introduce<'a>(nodes: impl IntoIterator<Item = &'a Node> + Clone) {
 }
 
 pub fn options(path: &Path) -> Options {
-    Options { write_buffer_bytes: 16 << 20, block_cache_bytes: 8 << 20, ..Options::new(path) }
+    Options {
+        write_buffer_bytes: 16 << 20,
+        block_cache_bytes: 8 << 20,
+        ..Options::new(path)
+    }
 }
 
 /// A single node that owns the shard.

@@ -81,6 +81,8 @@ impl LogStore {
     }
 
     fn read(&self, from: u64, to: u64, bytes_max: usize) -> Result<Vec<Entry>, Error> {
+        // Truncated entries stay on disk until the writer comes to it.
+        let to = to.min(self.marks.lock().last.map_or(0, |last| last.index + 1));
         if from >= to {
             return Ok(Vec::new());
         }
@@ -242,7 +244,13 @@ impl RaftLogStorage<Types> for LogStore {
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> Result<(), io::Error> {
         let from = last_log_id.map_or(0, |last| last.index + 1);
-        self.marks.lock().last = last_log_id;
+        {
+            let mut marks = self.marks.lock();
+            if marks.last <= last_log_id {
+                return Ok(());
+            }
+            marks.last = last_log_id;
+        }
         self.tail.truncate(from);
         Ok(self
             .writer

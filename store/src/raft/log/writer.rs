@@ -63,6 +63,8 @@ pub(crate) enum Write {
         group: GroupId,
         done: oneshot::Sender<()>,
     },
+    /// Ends the writer, after everything that was sent before.
+    Stop { done: oneshot::Sender<()> },
 }
 
 /// Whom to tell when a batch is on disk.
@@ -135,6 +137,15 @@ impl LogWriter {
         });
     }
 
+    /// Ends the writer thread. Nothing can be written any more.
+    pub(crate) async fn stop(&self) {
+        let (told, done) = oneshot::channel();
+        // An error says that it has ended already.
+        if self.send(Write::Stop { done: told }).await.is_ok() {
+            let _ = done.await;
+        }
+    }
+
     /// Forgets a group's log, vote and marks, and waits for the disk.
     pub(crate) async fn destroy(&self, group: GroupId) -> Result<(), Error> {
         let (told, done) = oneshot::channel();
@@ -149,6 +160,9 @@ fn run(db: &LogDb, counters: &Counters, mut writes: mpsc::Receiver<Write>) {
         let mut batch = db.batch();
         let mut next = Some(first);
         while let Some(write) = next {
+            if matches!(write, Write::Stop { .. }) {
+                writes.close();
+            }
             add(&mut batch, write, &mut waiting, counters);
             next = if batch.size() < BATCH_BYTES_MAX {
                 writes.try_recv().ok()
@@ -215,6 +229,7 @@ fn add(batch: &mut LogBatch<'_>, write: Write, waiting: &mut Vec<Done>, counters
             }
             waiting.push(Done::Told(done));
         }
+        Write::Stop { done } => waiting.push(Done::Told(done)),
     }
 }
 
