@@ -1,4 +1,9 @@
-use kiln_executor::{host::CallError, replay::kind_name};
+use std::{sync::Arc, time::Duration};
+
+use kiln_executor::{
+    host::{CallError, Outside, SystemOutside},
+    replay::kind_name,
+};
 use kiln_proto::v1::oplog_entry::Entry;
 
 use crate::fixture::{Worker, built, call, ok, shared};
@@ -136,18 +141,41 @@ async fn a_lost_tail_goes_on_live() {
     assert!(instance.journal().is_live());
 }
 
+/// A node on which two more hours have passed.
+struct Later;
+
+impl Outside for Later {
+    fn wall_clock(&self) -> Duration {
+        SystemOutside.wall_clock()
+    }
+
+    fn monotonic_ns(&self) -> u64 {
+        SystemOutside.monotonic_ns() + 7_200_000_000_000
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) {
+        SystemOutside.fill_random(bytes);
+    }
+}
+
 #[tokio::test]
-async fn a_sleep_is_over_on_replay() {
-    let worker = Worker::of(built("effects")).await;
+async fn a_deadline_stays_where_it_was_when_the_worker_is_loaded_again() {
+    let mut worker = Worker::of(built("effects")).await;
     let mut instance = worker.start().await;
-    let slept = |started: std::time::Instant| started.elapsed().as_millis();
-    let started = std::time::Instant::now();
-    ok(&mut instance, "sleep-ms", &["300"]).await;
-    assert!(slept(started) >= 300);
+    let interrupter = instance.interrupter();
+    let journal = instance.journal().clone();
+    let (slept, ()) = tokio::join!(call(&mut instance, "sleep-ms", &["3600000"]), async {
+        interrupter.interrupt();
+    });
+    assert!(matches!(slept, Err(CallError::Interrupted)));
+    journal.commit().await.expect("a vector takes everything");
+
+    worker.context.outside = Arc::new(Later);
     let mut instance = worker.start().await;
-    let started = std::time::Instant::now();
-    ok(&mut instance, "sleep-ms", &["300"]).await;
-    assert!(slept(started) < 250);
+    let sleep = ok(&mut instance, "sleep-ms", &["3600000"]);
+    tokio::time::timeout(Duration::from_secs(20), sleep)
+        .await
+        .expect("the deadline has passed");
 }
 
 #[tokio::test]
