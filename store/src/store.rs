@@ -199,9 +199,8 @@ impl Store {
         self.node.writer.stop().await;
         let state = Arc::clone(&self.node.state);
         // The flush only saves work at the next start.
-        match tokio::task::spawn_blocking(move || state.flush()).await {
-            Ok(Err(error)) => tracing::warn!(%error, "the state was not flushed at the end"),
-            Ok(Ok(())) | Err(_) => {}
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || state.flush()).await {
+            tracing::warn!(%error, "the state was not flushed at the end");
         }
     }
 

@@ -40,7 +40,7 @@ impl Cluster {
         let id = node.id();
         self.folders.insert(id, folder);
         self.nodes.insert(id, node);
-        introduce(self.nodes.values());
+        introduce(&self.nodes.values().collect::<Vec<_>>());
         Ok(id)
     }
 
@@ -59,7 +59,7 @@ impl Cluster {
     async fn restart(&mut self, id: NodeId) -> Result<()> {
         let node = Node::start(options(self.folders[&id].path())).await?;
         self.nodes.insert(id, node);
-        introduce(self.nodes.values());
+        introduce(&self.nodes.values().collect::<Vec<_>>());
         Ok(())
     }
 

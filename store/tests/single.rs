@@ -50,7 +50,7 @@ async fn an_oplog_and_what_it_amounts_to_survive_a_restart() -> Result<()> {
         .key_record(&a, &IdempotencyKey::new("k1")?)?
         .expect("k1 is known");
     assert_eq!((key.state(), key.oplog_index), (State::Done, 4));
-    assert_eq!(node.shard.unfinished()?, [b.clone()]);
+    assert_eq!(node.shard.unfinished()?, std::slice::from_ref(&b));
     let names: Vec<_> = node.shard.scan_workers(Some(a.component), Some(&a), 10)?;
     assert_eq!(names.len(), 1);
     let counts = node.shard.counts(None)?;

@@ -25,6 +25,9 @@ pub(crate) enum Fact {
     Installing = b'i' as isize,
 }
 
+/// Key and value of a fact of the node.
+type NodeFact = (Vec<u8>, Vec<u8>);
+
 pub(crate) struct LogDb {
     db: DB,
     watermark: Watermark,
@@ -91,7 +94,7 @@ impl LogDb {
     }
 
     /// All node facts whose key begins with `prefix`, without it.
-    pub(crate) fn node_facts(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+    pub(crate) fn node_facts(&self, prefix: &[u8]) -> Result<Vec<NodeFact>, Error> {
         let mut options = ReadOptions::default();
         options.set_iterate_upper_bound(super::reader::after_prefix(prefix));
         let mut rows = self.db.raw_iterator_cf_opt(self.family(NODE), options);

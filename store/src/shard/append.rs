@@ -54,7 +54,7 @@ pub(super) fn append(
     );
     let fold = fold(state, number, old.as_deref(), append.first_index, &entries)?;
     let new = Arc::new(fold.record);
-    for change in fold.keys {
+    for change in &fold.keys {
         put_key(state, number, change);
     }
     state.put(Table::Worker, keys::worker(number), record::encode(&*new));
@@ -186,10 +186,10 @@ fn refold(state: &mut Transaction<'_>, number: WorkerNumber) -> Result<Fold, Err
     Ok(Fold::all(entries.iter().map(|(index, entry)| (*index, entry))))
 }
 
-fn put_key(state: &mut Transaction<'_>, number: WorkerNumber, change: KeyChange) {
+fn put_key(state: &mut Transaction<'_>, number: WorkerNumber, change: &KeyChange) {
     let key = keys::idem(number, &change.key);
-    match change.record {
-        Some(known) => state.put(Table::Idem, key, record::encode(&known)),
+    match &change.record {
+        Some(known) => state.put(Table::Idem, key, record::encode(known)),
         None => state.delete(Table::Idem, key),
     }
 }

@@ -84,7 +84,7 @@ impl Fold {
             Entry::PendingWorkerInvocation(pending) => self.pending(index, pending),
             Entry::CancelInvocation(cancel) => self.cancelled(&cancel.idempotency_key),
             Entry::PendingUpdate(update) => {
-                self.pending_update(index, update.target_version, entry.timestamp_ns)
+                self.pending_update(index, update.target_version, entry.timestamp_ns);
             }
             Entry::SuccessfulUpdate(update) => {
                 self.record.component_version = update.target_version;
@@ -279,3 +279,7 @@ impl Fold {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "fold_tests.rs"]
+mod tests;

@@ -137,9 +137,9 @@ async fn reopen(options: Options) -> Result<Store> {
     }
 }
 
-pub fn introduce<'a>(nodes: impl IntoIterator<Item = &'a Node> + Clone) {
-    for node in nodes.clone() {
-        for other in nodes.clone() {
+pub fn introduce(nodes: &[&Node]) {
+    for node in nodes {
+        for other in nodes {
             node.store.peers().set(other.id(), &other.address);
         }
     }

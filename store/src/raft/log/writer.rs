@@ -189,11 +189,9 @@ fn add(batch: &mut LogBatch<'_>, write: Write, waiting: &mut Vec<Done>, counters
             receipt,
             done,
         } => {
-            let mut index = first;
-            for entry in &entries {
+            for (index, entry) in (first..).zip(&entries) {
                 counters.log_bytes.fetch_add(entry.len() as u64, Relaxed);
                 batch.put_entry(group, index, entry);
-                index += 1;
             }
             counters.log_entries.fetch_add(entries.len() as u64, Relaxed);
             if let Some(committed) = committed {
