@@ -41,7 +41,7 @@ impl Default for Options {
             heartbeat_interval: Duration::from_millis(100),
             election_timeout_min: Duration::from_millis(250),
             election_timeout_max: Duration::from_millis(500),
-            flush_interval: Duration::from_secs(30),
+            flush_interval: Duration::from_secs(15),
             log_entries_to_keep: 50_000,
             log_tail_bytes: 8 << 20,
             block_cache_bytes: 128 << 20,

@@ -42,7 +42,7 @@ impl LogDb {
         // Overwriting a recycled file's blocks makes a sync cheaper than growing a new file: no metadata changes.
         db_options.set_recycle_log_file_num(4);
         db_options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
-        db_options.set_max_total_wal_size(512 << 20);
+        db_options.set_max_total_wal_size(256 << 20);
         db_options.set_max_background_jobs(2);
         db_options.set_keep_log_file_num(2);
         let families = [LOG, META, NODE].map(|name| {
@@ -245,4 +245,58 @@ fn entry_index(key: &[u8]) -> Result<u64, Error> {
         .and_then(|index| index.try_into().ok())
         .map(u64::from_be_bytes)
         .ok_or_else(|| Error::Corrupt("a log entry has a malformed key".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::PathBuf};
+
+    use super::*;
+
+    const GROUP: GroupId = GroupId(1);
+
+    /// Writes 100 synced batches and returns the write-ahead log that holds them.
+    fn write(folder: &Path) -> PathBuf {
+        let db = LogDb::open(folder).expect("opens");
+        for index in 0..100 {
+            let mut batch = db.batch();
+            batch.put_entry(GROUP, index, &[7; 300]);
+            batch.sync().expect("syncs");
+        }
+        let files = fs::read_dir(folder)
+            .expect("a folder")
+            .filter_map(Result::ok)
+            .map(|entry| entry.path());
+        let logs = files.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
+        logs.max_by_key(|path| path.metadata().expect("a file").len())
+            .expect("a log")
+    }
+
+    fn last_index(folder: &Path) -> Result<Option<u64>, Error> {
+        Ok(LogDb::open(folder)?.last_entry(GROUP)?.map(|(index, _)| index))
+    }
+
+    #[test]
+    fn a_torn_tail_is_dropped() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = write(folder.path());
+        let whole = fs::read(&log).expect("reads");
+
+        // A record that was being written when the process died: nobody was told about it.
+        let mut torn = whole.clone();
+        torn.extend_from_slice(&whole[..100]);
+        fs::write(&log, torn).expect("writes");
+        assert_eq!(last_index(folder.path()).expect("opens"), Some(99));
+    }
+
+    #[test]
+    fn a_log_that_lost_synced_records_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = write(folder.path());
+        let mut damaged = fs::read(&log).expect("reads");
+        let middle = damaged.len() / 3;
+        damaged[middle] ^= 0xff;
+        fs::write(&log, damaged).expect("writes");
+        assert!(matches!(last_index(folder.path()), Err(Error::Corrupt(_))));
+    }
 }

@@ -17,6 +17,8 @@ pub(crate) fn config(options: &Options) -> Result<Config, Error> {
     let config = Config {
         cluster_name: "kiln".into(),
         heartbeat_interval: millis(options.heartbeat_interval),
+        // A follower that has just answered needs no heartbeat.
+        heartbeat_min_interval: Some(millis(options.heartbeat_interval) / 2),
         election_timeout_min: millis(options.election_timeout_min),
         election_timeout_max: millis(options.election_timeout_max),
         install_snapshot_timeout: millis(SNAPSHOT_TIMEOUT),

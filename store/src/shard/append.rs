@@ -13,7 +13,8 @@ use prost::Message;
 
 use super::{
     cache::{Cache, Stored},
-    chunk, counts, epoch, index,
+    chunk, counts, epoch,
+    index::{self, Facts},
     keys::{self, WorkerNumber},
     record,
 };
@@ -43,26 +44,50 @@ pub(super) fn append(
         Ok(entries) => entries,
         Err(refusal) => return Ok(refusal),
     };
+    // The cache gives the record up, so that it can be changed in place.
+    cache.remove(&worker);
     let (number, old) = match stored {
-        Some(stored) => (stored.number, Some(stored.record)),
+        Some(stored) => (stored.number, Some(Arc::unwrap_or_clone(stored.record))),
         None => (create(state, &worker)?, None),
     };
+    let before = old.as_ref().map(Facts::of);
     state.put(
         Table::Oplog,
         keys::oplog(number, OplogIndex(append.first_index)),
         chunk::encode(&append.entries),
     );
-    let fold = fold(state, number, old.as_deref(), append.first_index, &entries)?;
-    let new = Arc::new(fold.record);
+    let fold = fold(state, number, old, append.first_index, &entries)?;
     for change in &fold.keys {
         put_key(state, number, change);
     }
-    state.put(Table::Worker, keys::worker(number), record::encode(&*new));
-    index::update(state, number, old.as_deref(), Some(&new))?;
-    counts::update(state, worker.component, old.as_deref(), Some(&new))?;
-    let oplog_index = new.oplog_index;
-    cache.put(&worker, Stored { number, record: new });
+    state.put(Table::Worker, keys::worker(number), record::encode(&fold.record));
+    put_facts(state, &worker, number, before, Some(Facts::of(&fold.record)))?;
+    let oplog_index = fold.record.oplog_index;
+    cache.put(
+        &worker,
+        Stored {
+            number,
+            record: Arc::new(fold.record),
+        },
+    );
     Ok(Reply::Applied(Applied { oplog_index }))
+}
+
+/// Brings indexes and counters from what a worker was to what it is.
+fn put_facts(
+    state: &mut Transaction<'_>,
+    worker: &WorkerId,
+    number: WorkerNumber,
+    old: Option<Facts>,
+    new: Option<Facts>,
+) -> Result<(), Error> {
+    index::update(state, worker.component, number, old, new);
+    counts::update(
+        state,
+        worker.component,
+        old.map(|old| old.status),
+        new.map(|new| new.status),
+    )
 }
 
 pub(super) fn delete(
@@ -89,8 +114,7 @@ pub(super) fn delete(
     }
     state.delete(Table::Worker, keys::worker(number));
     state.delete(Table::ByName, keys::by_name(&worker));
-    index::update(state, number, Some(&stored.record), None)?;
-    counts::update(state, worker.component, Some(&stored.record), None)?;
+    put_facts(state, &worker, number, Some(Facts::of(&stored.record)), None)?;
     Ok(Reply::Applied(Applied {
         oplog_index: stored.record.oplog_index,
     }))
@@ -155,11 +179,11 @@ fn create(state: &mut Transaction<'_>, worker: &WorkerId) -> Result<WorkerNumber
 fn fold(
     state: &mut Transaction<'_>,
     number: WorkerNumber,
-    old: Option<&WorkerRecord>,
+    old: Option<WorkerRecord>,
     first: u64,
     entries: &[OplogEntry],
 ) -> Result<Fold, Error> {
-    let mut fold = old.cloned().map_or_else(Fold::default, Fold::from);
+    let mut fold = old.map_or_else(Fold::default, Fold::from);
     for (index, entry) in (first..).zip(entries) {
         fold.add(index, entry);
     }

@@ -1,10 +1,7 @@
 //! How many workers each component has in each status.
 
 use bytes::Bytes;
-use kiln_proto::{
-    ids::ComponentId,
-    v1::{WorkerRecord, WorkerStatus},
-};
+use kiln_proto::{ids::ComponentId, v1::WorkerStatus};
 
 use super::keys;
 use crate::{Error, Table, Transaction};
@@ -13,10 +10,9 @@ use crate::{Error, Table, Transaction};
 pub(super) fn update(
     state: &mut Transaction<'_>,
     component: ComponentId,
-    old: Option<&WorkerRecord>,
-    new: Option<&WorkerRecord>,
+    old: Option<WorkerStatus>,
+    new: Option<WorkerStatus>,
 ) -> Result<(), Error> {
-    let (old, new) = (old.map(WorkerRecord::status), new.map(WorkerRecord::status));
     if old == new {
         return Ok(());
     }

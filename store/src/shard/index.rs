@@ -1,9 +1,12 @@
 //! Secondary indexes over worker records.
 
-use kiln_proto::v1::{WorkerRecord, WorkerStatus};
+use kiln_proto::{
+    ids::ComponentId,
+    v1::{WorkerRecord, WorkerStatus},
+};
 
 use super::keys::WorkerNumber;
-use crate::{Error, Table, Transaction};
+use crate::{Table, Transaction};
 
 /// `1, component, status, created, w` → version: workers of a status, oldest first.
 const BY_STATUS: u8 = 1;
@@ -17,7 +20,54 @@ const UNFINISHED: u8 = 4;
 /// Prefix of all rows of workers that a new owner has to recover.
 pub(super) const UNFINISHED_PREFIX: &[u8] = &[UNFINISHED];
 
-/// A new owner has to load the worker: it was at work, or has work waiting that nothing else will start.
+/// What of a record the indexes and counters are made of: while it stays the same, so do they.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Facts {
+    pub(super) status: WorkerStatus,
+    version: u64,
+    created_at_ns: u64,
+    /// A new owner has to load the worker.
+    is_unfinished: bool,
+}
+
+impl Facts {
+    pub(super) fn of(record: &WorkerRecord) -> Self {
+        Self {
+            status: record.status(),
+            version: record.component_version,
+            created_at_ns: record.created_at_ns,
+            is_unfinished: is_unfinished(record),
+        }
+    }
+
+    fn rows(self, component: ComponentId, number: WorkerNumber) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let component = component.as_bytes().as_slice();
+        let status = [self.status as u8];
+        let version = self.version.to_be_bytes();
+        let created = self.created_at_ns.to_be_bytes();
+        let number = number.0.to_be_bytes();
+        let mut rows = vec![
+            (
+                [&[BY_STATUS], component, &status, &created, &number].concat(),
+                version.to_vec(),
+            ),
+            (
+                [&[BY_VERSION], component, &version, &number].concat(),
+                status.to_vec(),
+            ),
+            (
+                [&[BY_CREATION], component, &created, &number].concat(),
+                status.to_vec(),
+            ),
+        ];
+        if self.is_unfinished {
+            rows.push(([UNFINISHED_PREFIX, &number].concat(), Vec::new()));
+        }
+        rows
+    }
+}
+
+/// The worker was at work, or has work waiting that nothing else will start.
 fn is_unfinished(record: &WorkerRecord) -> bool {
     match record.status() {
         WorkerStatus::Running | WorkerStatus::Retrying | WorkerStatus::Suspended => true,
@@ -26,28 +76,19 @@ fn is_unfinished(record: &WorkerRecord) -> bool {
     }
 }
 
-/// What of a record the index rows are made of: when it stays the same, so do they.
-fn facts(record: &WorkerRecord) -> (WorkerStatus, u64, u64, bool) {
-    (
-        record.status(),
-        record.component_version,
-        record.created_at_ns,
-        is_unfinished(record),
-    )
-}
-
-/// Moves a worker's index rows from its old record to its new one. Rows that stay the same are not touched.
+/// Moves a worker's index rows from what it was to what it is. Rows that stay the same are not touched.
 pub(super) fn update(
     state: &mut Transaction<'_>,
+    component: ComponentId,
     number: WorkerNumber,
-    old: Option<&WorkerRecord>,
-    new: Option<&WorkerRecord>,
-) -> Result<(), Error> {
-    if old.map(facts) == new.map(facts) {
-        return Ok(());
+    old: Option<Facts>,
+    new: Option<Facts>,
+) {
+    if old == new {
+        return;
     }
-    let old = old.map_or(Ok(Vec::new()), |old| rows(number, old))?;
-    let new = new.map_or(Ok(Vec::new()), |new| rows(number, new))?;
+    let old = old.map_or_else(Vec::new, |old| old.rows(component, number));
+    let new = new.map_or_else(Vec::new, |new| new.rows(component, number));
     for row in &old {
         if !new.iter().any(|other| other.0 == row.0) {
             state.delete(Table::Index, row.0.clone());
@@ -58,44 +99,4 @@ pub(super) fn update(
             state.put(Table::Index, row.0, row.1);
         }
     }
-    Ok(())
-}
-
-type IndexRow = (Vec<u8>, Vec<u8>);
-
-/// The index rows of a record.
-pub(super) fn rows(number: WorkerNumber, record: &WorkerRecord) -> Result<Vec<IndexRow>, Error> {
-    let component = record
-        .worker_id
-        .as_ref()
-        .map(|id| id.component_id.as_ref())
-        .filter(|id: &&[u8]| id.len() == 16)
-        .ok_or_else(|| {
-            Error::Corrupt(format!(
-                "the record of worker number {} has no identity",
-                number.0
-            ))
-        })?;
-    let status = [record.status() as u8];
-    let version = record.component_version.to_be_bytes();
-    let created = record.created_at_ns.to_be_bytes();
-    let number = number.0.to_be_bytes();
-    let mut rows = vec![
-        (
-            [&[BY_STATUS], component, &status, &created, &number].concat(),
-            version.to_vec(),
-        ),
-        (
-            [&[BY_VERSION], component, &version, &number].concat(),
-            status.to_vec(),
-        ),
-        (
-            [&[BY_CREATION], component, &created, &number].concat(),
-            status.to_vec(),
-        ),
-    ];
-    if is_unfinished(record) {
-        rows.push(([UNFINISHED_PREFIX, &number].concat(), Vec::new()));
-    }
-    Ok(rows)
 }

@@ -17,8 +17,9 @@ use openraft::{
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Request;
 
-use super::{Transport, connection::Failure};
+use super::{TO, Transport, connection::Failure};
 use crate::{
     Error,
     engine::StateDb,
@@ -101,7 +102,9 @@ impl Client {
         let (chunks, queued) = mpsc::channel(CHUNKS_AHEAD);
         let (group, state) = (self.network.group, Arc::clone(&self.network.state));
         let export = tokio::task::spawn_blocking(move || export(&state, group, vote, &chunks));
-        let sent = client.install_snapshot(ReceiverStream::new(queued)).await;
+        let mut request = Request::new(ReceiverStream::new(queued));
+        request.metadata_mut().insert(TO, self.target.0.into());
+        let sent = client.install_snapshot(request).await;
         // A broken call ends the export too; its own error, if it has one, says more.
         if let Ok(Err(error)) = export.await {
             tracing::warn!(%group, target = %self.target, %error, "a snapshot was not sent");
