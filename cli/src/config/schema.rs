@@ -12,6 +12,7 @@ pub(crate) struct Config {
     pub(crate) node: Node,
     pub(crate) cluster: Cluster,
     pub(crate) manager: Manager,
+    pub(crate) executor: Executor,
     pub(crate) raft: Raft,
     pub(crate) storage: Storage,
     pub(crate) api: Api,
@@ -61,6 +62,19 @@ pub(crate) struct Manager {
     pub(crate) lease: Span,
     /// How long a node has to be silent before its replicas are replaced.
     pub(crate) replace_after: Span,
+}
+
+/// What an executor may hold.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Executor {
+    /// Workers with an instance in memory.
+    pub(crate) loaded_workers_max: usize,
+    /// An idle worker is unloaded after this long.
+    pub(crate) idle_timeout: Span,
+    /// Largest component accepted.
+    pub(crate) component_size_max: Size,
+    /// Most linear memory of one worker.
+    pub(crate) worker_memory_max: Size,
 }
 
 /// Timing of replication.
@@ -121,6 +135,18 @@ impl Default for Manager {
         Self {
             lease: Span(manager.lease),
             replace_after: Span(manager.replace_after),
+        }
+    }
+}
+
+impl Default for Executor {
+    fn default() -> Self {
+        let limits = kiln_executor::Limits::default();
+        Self {
+            loaded_workers_max: limits.loaded_workers_max,
+            idle_timeout: Span(limits.idle_timeout),
+            component_size_max: Size(limits.component_bytes_max as u64),
+            worker_memory_max: Size(kiln_executor::host::HostOptions::default().memory_bytes_max as u64),
         }
     }
 }

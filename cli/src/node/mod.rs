@@ -2,8 +2,11 @@
 
 mod health;
 mod listeners;
+mod options;
 mod serving;
 
+use kiln_executor::Executor;
+use kiln_proto::Error;
 use kiln_shard_manager::Manager;
 use kiln_store::Store;
 use tonic::service::Routes;
@@ -17,6 +20,7 @@ use crate::config::{Config, Role};
 pub(crate) struct Node {
     store: Option<Store>,
     manager: Option<Manager>,
+    executor: Option<Executor>,
     serving: Serving,
 }
 
@@ -24,31 +28,50 @@ impl Node {
     /// Opens the node's data and starts what its role asks for.
     pub(crate) async fn start(config: &Config, listeners: Listeners) -> anyhow::Result<Self> {
         let address = listeners.advertised(config)?;
-        let store = Store::open(store_options(config))
-            .await
-            .map_err(kiln_proto::Error::from)?;
-        let mut routes = Routes::builder();
-        routes.add_service(store.raft_service());
+        let store = Store::open(options::store(config)).await.map_err(Error::from)?;
         let manager = match config.node.role {
             Role::Manager | Role::All => {
-                Some(Manager::start(&store, manager_options(config, &address)).await?)
+                Some(Manager::start(&store, options::manager(config, &address)).await?)
             }
             Role::Executor => None,
         };
+        let executor = match config.node.role {
+            Role::Executor | Role::All => {
+                Some(Executor::start(options::executor(config, &address), Some(&store)).await?)
+            }
+            Role::Manager => None,
+        };
+        let mut routes = match &executor {
+            Some(executor) => executor.grpc_routes().await,
+            None => health::grpc_routes().await,
+        };
+        routes = routes.add_service(store.raft_service());
         if let Some(manager) = &manager {
-            routes.add_service(manager.service());
+            routes = routes.add_service(manager.service());
         }
-        let serving = serve(listeners, &routes.routes(), health::router());
+        let http = executor
+            .as_ref()
+            .map_or_else(health::http_router, Executor::http_router);
+        let serving = serve(listeners, &routes, http);
         Ok(Self {
             store: Some(store),
             manager,
+            executor,
             serving,
         })
     }
 
-    /// Starts a node that stores nothing and forwards every call.
-    pub(crate) async fn start_edge(_config: &Config, _listeners: Listeners) -> anyhow::Result<Self> {
-        anyhow::bail!("not yet")
+    /// Starts a node that stores nothing and passes every call on.
+    pub(crate) async fn start_edge(config: &Config, listeners: Listeners) -> anyhow::Result<Self> {
+        let address = listeners.advertised(config)?;
+        let executor = Executor::start(options::executor(config, &address), None).await?;
+        let serving = serve(listeners, &executor.grpc_routes().await, executor.http_router());
+        Ok(Self {
+            store: None,
+            manager: None,
+            executor: Some(executor),
+            serving,
+        })
     }
 
     /// Returns when the node has failed. (A node that cannot trust its storage ends the process.)
@@ -59,6 +82,9 @@ impl Node {
     /// Stops from the outside in: no more calls, then no more work, then the data is closed.
     pub(crate) async fn stop(self) {
         self.serving.stop().await;
+        if let Some(executor) = self.executor {
+            executor.shutdown().await;
+        }
         if let Some(manager) = self.manager {
             manager.shutdown().await;
         }
@@ -77,26 +103,4 @@ fn serve(listeners: Listeners, routes: &Routes, http: axum::Router) -> Serving {
         serving.http(listener, http);
     }
     serving
-}
-
-fn manager_options(config: &Config, address: &str) -> kiln_shard_manager::Options {
-    kiln_shard_manager::Options {
-        name: config.node.name.clone(),
-        managers: config.cluster.managers.clone(),
-        lease: config.manager.lease.0,
-        replace_after: config.manager.replace_after.0,
-        ..kiln_shard_manager::Options::new(address)
-    }
-}
-
-fn store_options(config: &Config) -> kiln_store::Options {
-    kiln_store::Options {
-        heartbeat_interval: config.raft.heartbeat.0,
-        election_timeout_min: config.raft.election_min.0,
-        election_timeout_max: config.raft.election_max.0,
-        flush_interval: config.storage.flush_interval.0,
-        block_cache_bytes: config.storage.block_cache.bytes(),
-        write_buffer_bytes: config.storage.write_buffer.bytes(),
-        ..kiln_store::Options::new(&config.node.data)
-    }
 }

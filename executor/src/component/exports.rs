@@ -1,4 +1,4 @@
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use wasmtime::component::{Component, ComponentExportIndex, types::ComponentItem};
 
@@ -12,8 +12,6 @@ use crate::host::value::{Param, Signature, Type};
 #[derive(Debug, Default)]
 pub struct Exports {
     functions: Vec<FunctionRef>,
-    /// Positions of the functions, for callers who write the name in full, as most programs do.
-    by_full_name: HashMap<String, usize>,
 }
 
 /// What stands behind a function of the table.
@@ -46,22 +44,17 @@ impl Exports {
             targets: Vec::new(),
         };
         table.collect();
-        (Self::from_functions(table.functions), table.targets)
+        (
+            Self {
+                functions: table.functions,
+            },
+            table.targets,
+        )
     }
 
+    #[cfg(test)]
     pub(super) fn from_functions(functions: Vec<FunctionRef>) -> Self {
-        let names = functions.iter().enumerate();
-        let by_full_name = names
-            .map(|(at, function)| (function.full_name.clone(), at))
-            .collect();
-        Self {
-            functions,
-            by_full_name,
-        }
-    }
-
-    pub(super) fn by_full_name(&self, name: &str) -> Option<&FunctionRef> {
-        self.functions.get(*self.by_full_name.get(name)?)
+        Self { functions }
     }
 }
 

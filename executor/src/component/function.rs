@@ -17,8 +17,6 @@ pub struct Function {
     pub signature: Signature,
     /// `ns:pkg/iface@version.{func}`, or the bare name: the form that is recorded and shown.
     pub full_name: String,
-    /// The sugared name within the interface: what `name` prints.
-    pub(super) short_name: String,
     /// Position in the component's function table.
     pub(crate) slot: usize,
 }
@@ -57,17 +55,15 @@ impl FunctionRef {
         signature: Signature,
         slot: usize,
     ) -> Self {
-        let short_name = name.to_string();
         let full_name = match &interface {
-            Some(interface) => format!("{interface}.{{{short_name}}}"),
-            None => short_name.clone(),
+            Some(interface) => format!("{interface}.{{{name}}}"),
+            None => name.to_string(),
         };
         Self(Arc::new(Function {
             interface,
             name,
             signature,
             full_name,
-            short_name,
             slot,
         }))
     }

@@ -78,15 +78,14 @@ impl Exports {
     /// # Errors
     /// When there is none, or more than one, with what there is.
     pub fn find(&self, text: &str) -> Result<FunctionRef, UnknownFunction> {
-        if let Some(function) = self.by_full_name(text) {
-            return Ok(function.clone());
-        }
         let query = parse(text).ok_or_else(|| UnknownFunction::Malformed {
             text: text.to_owned(),
         })?;
         let fitting: Vec<&FunctionRef> = self.iter().filter(|function| query.fits(function)).collect();
         // A world-level function is named completely by its bare name.
-        let exact = fitting.iter().find(|function| is_named(&query, function));
+        let exact = fitting
+            .iter()
+            .find(|function| function.full_name == text || is_named(&query, function));
         match (exact, fitting.as_slice()) {
             (Some(function), _) => Ok((*function).clone()),
             (None, [function]) => Ok((*function).clone()),
@@ -107,8 +106,8 @@ impl Exports {
     fn not_found(&self, text: &str, query: &Query) -> UnknownFunction {
         let wanted = query.function.to_string();
         let is_similar = |function: &&FunctionRef| {
-            let name = &function.short_name;
-            *name == wanted || distance(name, &wanted) <= 1 + wanted.len() / 4
+            let name = function.name.to_string();
+            name == wanted || distance(&name, &wanted) <= 1 + wanted.len() / 4
         };
         let similar = self
             .iter()
@@ -142,7 +141,7 @@ impl Query {
         };
         interface_fits
             && match &self.function {
-                QueryName::Sugared(name) => function.short_name == *name,
+                QueryName::Sugared(name) => function.name.to_string() == *name,
                 QueryName::Exact(name) => function.name == *name,
             }
     }
