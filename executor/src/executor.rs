@@ -120,6 +120,7 @@ impl Executor {
     pub async fn shutdown(&self) {
         self.inner.tasks.iter().for_each(AbortHandle::abort);
         self.inner.shards.shutdown().await;
+        self.inner.api.router.channels.clear();
     }
 }
 

@@ -29,6 +29,11 @@ impl Channels {
         let channel = endpoint(address)?.connect_lazy();
         Ok(self.channels.entry(address.to_owned()).or_insert(channel).clone())
     }
+
+    /// Lets go of all connections. A node is connected to itself too: that one would keep its own server alive.
+    pub(crate) fn clear(&self) {
+        self.channels.clear();
+    }
 }
 
 fn endpoint(address: &str) -> Result<Endpoint, Error> {

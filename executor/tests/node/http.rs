@@ -1,0 +1,52 @@
+use axum::http::StatusCode;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+use crate::node::Node;
+
+/// One request on its own connection; status, head and body of the answer.
+async fn ask(address: &str, method: &str, path: &str, headers: &str, body: &str) -> (StatusCode, String, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: kiln\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, head.to_owned(), body.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_speaks_json() {
+    let node = Node::start().await;
+    node.upload("counter").await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let router = node.executor.http_router();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+
+    let invoke = "/v1/components/counter/workers/h/invoke/test:counter/api.%7Bincrement%7D";
+    let key = "idempotency-key: abc\r\n";
+    let (status, head, body) = ask(&address, "POST", invoke, key, "[5]").await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    assert!(!head.contains("idempotent-replayed"));
+    assert!(body.contains("\"result\":5") && body.contains("\"idempotencyKey\":\"abc\""), "{body}");
+    let (_, head, body) = ask(&address, "POST", invoke, key, "[5]").await;
+    assert!(head.contains("idempotent-replayed: true") && body.contains("\"result\":5"), "{head} {body}");
+
+    let (status, _, body) = ask(&address, "POST", invoke, "", "[\"x\"]").await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(body.contains("\"code\":\"INVALID\""), "{body}");
+    let (status, _, body) = ask(&address, "GET", "/v1/components/counter/workers?filter=name+%3D+h&precise=true", "", "").await;
+    assert!(status == StatusCode::OK && body.contains("\"worker\":\"h\""), "{body}");
+    let (status, _, _) = ask(&address, "GET", "/v1/components/counter/workers/nobody", "", "").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    for path in ["/healthz", "/readyz", "/metrics", "/v1/cluster", "/v1/components", "/v1/components/counter"] {
+        assert_eq!(ask(&address, "GET", path, "", "").await.0, StatusCode::OK, "{path}");
+    }
+}

@@ -1,0 +1,10 @@
+//! A whole executor on a real store with one replica a shard, over gRPC and HTTP. Only the shard managers are played.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test panics to fail")]
+
+mod enumeration;
+mod http;
+mod invocations;
+mod lifecycle;
+mod managers;
+mod node;
