@@ -5,6 +5,5 @@ const EXIT_CODE: i32 = 70;
 pub(crate) fn stop(what: &str, why: &dyn std::error::Error) -> ! {
     let cause = why.source().map(|cause| format!(": {cause}")).unwrap_or_default();
     tracing::error!(error = %why, cause, "{what}; this node stops");
-    eprintln!("kiln: {what}: {why}{cause}; this node stops");
     std::process::exit(EXIT_CODE)
 }

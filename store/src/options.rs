@@ -16,6 +16,9 @@ pub struct Options {
     /// Log entries that stay after the state that they lead to is durable, so that a replica that was away
     /// for a while catches up from the log rather than by a snapshot.
     pub log_entries_to_keep: u64,
+    /// Bytes of log that a group keeps at most, whatever the number of entries. What is not in the durable state yet
+    /// stays in any case.
+    pub log_bytes_to_keep: u64,
     /// Bytes of recent log entries held in memory for each group.
     pub log_tail_bytes: usize,
     /// Memory for blocks of the state read from disk, shared by all groups.
@@ -43,6 +46,7 @@ impl Default for Options {
             election_timeout_max: Duration::from_millis(500),
             flush_interval: Duration::from_secs(15),
             log_entries_to_keep: 50_000,
+            log_bytes_to_keep: 256 << 20,
             log_tail_bytes: 8 << 20,
             block_cache_bytes: 128 << 20,
             write_buffer_bytes: 128 << 20,

@@ -5,7 +5,7 @@ mod support;
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -23,11 +23,11 @@ const ROUNDS: usize = 6;
 
 type Nodes = Arc<Mutex<BTreeMap<NodeId, Node>>>;
 
-fn settings(path: PathBuf) -> Options {
+fn settings(path: &Path) -> Options {
     Options {
         log_entries_to_keep: 3,
         flush_interval: Duration::from_millis(100),
-        ..options(&path)
+        ..options(path)
     }
 }
 
@@ -38,7 +38,7 @@ async fn nothing_acknowledged_is_lost_while_nodes_come_and_go() -> Result<()> {
     let mut folders = BTreeMap::new();
     for number in 0..3 {
         let path = folder.path().join(number.to_string());
-        let node = Node::start(settings(path.clone())).await?;
+        let node = Node::start(settings(&path)).await?;
         folders.insert(node.id(), path);
         nodes.lock().expect("not poisoned").insert(node.id(), node);
     }
@@ -75,7 +75,7 @@ async fn nothing_acknowledged_is_lost_while_nodes_come_and_go() -> Result<()> {
             .context("it runs")?;
         node.stop().await;
         tokio::time::sleep(Duration::from_millis(400)).await;
-        let node = Node::start(settings(folders[&victim].clone())).await?;
+        let node = Node::start(settings(&folders[&victim])).await?;
         nodes.lock().expect("not poisoned").insert(victim, node);
         meet(&nodes);
     }

@@ -45,7 +45,7 @@ impl Builder {
         let writer = LogWriter::start(Arc::clone(&log), Arc::clone(&counters))?;
         let group = GroupId(3);
         // A tail of almost nothing, so that most reads go to the disk.
-        let store = LogStore::open(group, log, writer.clone(), 200)?;
+        let store = LogStore::open(group, log, writer.clone(), 200, Arc::default())?;
         let applied = Arc::new(AtomicU64::new(0));
         let machine = StateMachine::open(
             group,

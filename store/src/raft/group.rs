@@ -26,6 +26,7 @@ use tokio::sync::watch;
 
 use super::{
     LogStore,
+    log::Volume,
     port::Port,
     snapshot::{self, SnapshotData},
     state_machine::{self, StateMachine},
@@ -76,6 +77,7 @@ pub(super) struct GroupInner<M: Machine> {
     machine: Arc<M>,
     reader: Reader,
     applied: Arc<AtomicU64>,
+    volume: Arc<Volume>,
     /// Replaced by the supervisor when it had to be rebuilt.
     raft: RwLock<RaftOf<M>>,
     pub(super) leadership: watch::Sender<Leadership>,
@@ -90,13 +92,15 @@ impl<M: Machine> Group<M> {
         finish_installation(&node, id).await?;
         let machine = Arc::new(machine);
         let applied = Arc::new(AtomicU64::new(0));
-        let raft = build(&node, id, &machine, &applied).await?;
+        let volume = Arc::new(Volume::default());
+        let raft = build(&node, id, &machine, &applied, &volume).await?;
         let inner = Arc::new(GroupInner {
             id,
             machine,
             reader: Reader::new(Arc::clone(&node.state), id),
             node,
             applied,
+            volume,
             raft: RwLock::new(raft),
             leadership: watch::Sender::new(Leadership::default()),
             fresh_at: Mutex::new(Instant::now()),
@@ -396,7 +400,7 @@ impl<M: Machine> GroupInner<M> {
         // An error only says that the core has stopped, which is why we are here.
         let _ = self.raft().shutdown().await;
         self.machine.reset();
-        let raft = build(&self.node, self.id, &self.machine, &self.applied).await?;
+        let raft = build(&self.node, self.id, &self.machine, &self.applied, &self.volume).await?;
         *self.raft.write() = raft;
         Ok(())
     }
@@ -432,12 +436,14 @@ async fn build<M: Machine>(
     id: GroupId,
     machine: &Arc<M>,
     applied: &Arc<AtomicU64>,
+    volume: &Arc<Volume>,
 ) -> Result<RaftOf<M>, Error> {
     let log = LogStore::open(
         id,
         Arc::clone(&node.log),
         node.writer.clone(),
         node.options.log_tail_bytes,
+        Arc::clone(volume),
     )?;
     let state_machine = StateMachine::open(
         id,
@@ -530,5 +536,8 @@ impl<M: Machine> Port for GroupInner<M> {
         // The library reads the new durable mark as its snapshot and purges the log behind it, except what is kept.
         // It can only fail when the core has stopped, which the supervisor sees by itself.
         let _ = self.raft().trigger().snapshot().await;
+        if let Some(upto) = self.volume.excess(self.node.options.log_bytes_to_keep) {
+            let _ = self.raft().trigger().purge_log(upto).await;
+        }
     }
 }

@@ -261,3 +261,121 @@ fn read_chunk(from: &mut impl Read) -> Result<Option<v1::SnapshotData>, Error> {
 pub(crate) fn decode_installation(bytes: &[u8]) -> Result<Installation, Error> {
     codec::decode("an installation marker", bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Options, raft::codec::log_id};
+
+    const GROUP: GroupId = GroupId(5);
+    const NEIGHBOUR: GroupId = GroupId(6);
+
+    fn open(folder: &Path) -> Arc<StateDb> {
+        let options = Options {
+            write_buffer_bytes: 4 << 20,
+            block_cache_bytes: 1 << 20,
+            ..Options::default()
+        };
+        StateDb::open(folder, &options).expect("opens")
+    }
+
+    fn put(db: &Arc<StateDb>, group: GroupId, rows: &[(Table, &str, Vec<u8>)]) {
+        let mut batch = db.batch(group);
+        for (table, key, value) in rows {
+            batch.put(*table, key.as_bytes(), value);
+        }
+        let mark = Mark {
+            applied: Some(log_id(2, 9)),
+            ..Mark::default()
+        };
+        batch.put_applied(&mark.encode());
+        batch.write().expect("writes");
+    }
+
+    fn rows(db: &StateDb, group: GroupId) -> Vec<(Table, Vec<u8>, Vec<u8>)> {
+        let mut rows = Vec::new();
+        let visit = |table, key: &[u8], value: &[u8]| {
+            rows.push((table, key.to_vec(), value.to_vec()));
+            Ok(())
+        };
+        db.export(group, |_| Ok(()), visit).expect("reads");
+        rows
+    }
+
+    #[test]
+    fn a_group_is_replaced_and_its_neighbour_is_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (source, target) = (open(&folder.path().join("a")), open(&folder.path().join("b")));
+        let large = vec![1; 2 * CHUNK_BYTES];
+        let new = [
+            (Table::Meta, "m", vec![2]),
+            (Table::Oplog, "1", large),
+            (Table::Oplog, "2", vec![]),
+            (Table::Kv, "", vec![3]),
+        ];
+        put(&source, GROUP, &new);
+        put(&source, NEIGHBOUR, &[(Table::Meta, "not", vec![4])]);
+        put(
+            &target,
+            GROUP,
+            &[(Table::Meta, "old", vec![5]), (Table::Blob, "old", vec![6])],
+        );
+        put(&target, NEIGHBOUR, &[(Table::Meta, "kept", vec![7])]);
+
+        let (received, meta) = copy(&source, GROUP, folder.path().join("received")).expect("copies");
+        assert_eq!(meta.last_log_id, Some(log_id(2, 9)));
+        // The second time stands for the one after a crash.
+        for _ in 0..2 {
+            install(&target, GROUP, &received, &meta).expect("installs");
+            assert_eq!(rows(&target, GROUP), rows(&source, GROUP));
+            assert_eq!(
+                rows(&target, NEIGHBOUR),
+                [(Table::Meta, b"kept".to_vec(), vec![7])]
+            );
+            let durable = Mark::decode(target.durable(GROUP).expect("reads").as_deref()).expect("decodes");
+            assert_eq!(durable.applied, meta.last_log_id);
+        }
+    }
+
+    #[test]
+    fn damage_and_missing_chunks_are_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let source = open(&folder.path().join("a"));
+        put(
+            &source,
+            GROUP,
+            &[(Table::Meta, "m", vec![2]), (Table::Kv, "k", vec![3])],
+        );
+        let mut chunks = Vec::new();
+        export(
+            &source,
+            GROUP,
+            |_| Ok(()),
+            |chunk| {
+                chunks.push(chunk);
+                Ok(())
+            },
+        )
+        .expect("exports");
+        let receive = |chunks: &[v1::SnapshotData]| {
+            let mut receiver = Receiver::new(folder.path().join("received"))?;
+            for chunk in chunks {
+                receiver.push(chunk)?;
+            }
+            receiver.finish()
+        };
+        assert!(receive(&chunks).is_ok());
+        assert!(
+            receive(&chunks[..chunks.len() - 1]).is_err(),
+            "the end is missing"
+        );
+        assert!(receive(&chunks[1..]).is_err(), "the beginning is missing");
+        let mut damaged = chunks;
+        damaged[0].bytes = Bytes::from_static(b"other");
+        assert!(receive(&damaged).is_err(), "a chunk is damaged");
+        assert!(
+            !folder.path().join("received").exists(),
+            "what was refused is removed"
+        );
+    }
+}

@@ -2,7 +2,9 @@
 
 mod store;
 mod tail;
+mod volume;
 mod writer;
 
 pub(crate) use store::LogStore;
+pub(crate) use volume::Volume;
 pub(crate) use writer::{LogWriter, Write};

@@ -14,7 +14,7 @@ use openraft::{
 use parking_lot::Mutex;
 
 use super::{
-    LogWriter, Write,
+    LogWriter, Volume, Write,
     tail::{Receipt, Tail},
 };
 use crate::{
@@ -36,6 +36,7 @@ pub(crate) struct LogStore {
     db: Arc<LogDb>,
     writer: LogWriter,
     tail: Arc<Tail>,
+    volume: Arc<Volume>,
     marks: Arc<Mutex<Marks>>,
 }
 
@@ -56,6 +57,7 @@ impl LogStore {
         db: Arc<LogDb>,
         writer: LogWriter,
         tail_bytes: usize,
+        volume: Arc<Volume>,
     ) -> Result<Self, Error> {
         let vote = read_fact(&db, group, Fact::Vote, "a vote")?;
         let purged: Option<LogId> = read_fact(&db, group, Fact::Purged, "a purge mark")?;
@@ -76,6 +78,7 @@ impl LogStore {
             db,
             writer,
             tail: Arc::new(Tail::new(tail_bytes)),
+            volume,
             marks: Arc::new(Mutex::new(marks)),
         })
     }
@@ -217,7 +220,11 @@ impl RaftLogStorage<Types> for LogStore {
             return Ok(());
         };
         let first = first.log_id.index;
-        let encoded = entries.iter().map(encode).collect();
+        let encoded: Vec<Bytes> = entries.iter().map(encode).collect();
+        self.volume.add(
+            last.log_id.index,
+            encoded.iter().map(|entry| entry.len() as u64).sum(),
+        );
         let committed = {
             let mut marks = self.marks.lock();
             marks.last = Some(last.log_id);
@@ -269,6 +276,7 @@ impl RaftLogStorage<Types> for LogStore {
         }
         let below = log_id.index + 1;
         self.tail.purge(below);
+        self.volume.purge(log_id.index);
         Ok(self
             .writer
             .send(Write::Purge {
