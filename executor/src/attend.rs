@@ -44,7 +44,14 @@ pub(crate) async fn attend(
     draining: watch::Receiver<bool>,
 ) {
     let view = shards.context().view.clone();
-    let attendance = Attendance { managers: managers.clone(), shards, store, identity, draining, view };
+    let attendance = Attendance {
+        managers: managers.clone(),
+        shards,
+        store,
+        identity,
+        draining,
+        view,
+    };
     for_ever(&managers, || attendance.once()).await;
 }
 
@@ -75,14 +82,20 @@ async fn watch_once(managers: &Managers, view: &ClusterView) -> Error {
     let watching = async {
         let known_version = view.glance().wire.version;
         let mut client = managers.client()?;
-        let mut maps = client.watch_map(v1::WatchMapRequest { known_version }).await?.into_inner();
+        let mut maps = client
+            .watch_map(v1::WatchMapRequest { known_version })
+            .await?
+            .into_inner();
         while let Some(map) = maps.message().await? {
             managers.learn(&map.managers);
             view.update(map);
         }
         Err::<(), Error>(Error::unavailable("the manager ended the stream"))
     };
-    watching.await.err().unwrap_or_else(|| Error::internal("a watch ended without an error"))
+    watching
+        .await
+        .err()
+        .unwrap_or_else(|| Error::internal("a watch ended without an error"))
 }
 
 struct Attendance {
@@ -108,7 +121,10 @@ impl Attendance {
         let _ = reports.try_send(self.report());
         let attending = client.attend(ReceiverStream::new(outgoing));
         let silent = || Error::unavailable("the manager is silent");
-        let mut notices = tokio::time::timeout(SILENCE_MAX, attending).await.map_err(|_| silent())??.into_inner();
+        let mut notices = tokio::time::timeout(SILENCE_MAX, attending)
+            .await
+            .map_err(|_| silent())??
+            .into_inner();
         let mut reported_at = Instant::now();
         let mut heard_at = Instant::now();
         let mut draining = self.draining.clone();
@@ -176,5 +192,6 @@ impl Attendance {
 async fn send(reports: &mpsc::Sender<ExecutorReport>, report: ExecutorReport) -> Result<(), Error> {
     let gone = |_| Error::unavailable("the manager ended the stream");
     let sent = tokio::time::timeout(SILENCE_MAX, reports.send(report)).await;
-    sent.map_err(|_| Error::unavailable("the manager takes no reports"))?.map_err(gone)
+    sent.map_err(|_| Error::unavailable("the manager takes no reports"))?
+        .map_err(gone)
 }

@@ -68,9 +68,19 @@ impl Executor {
         let mut tasks = vec![tokio::spawn(sweep::sweep(shards.clone())).abort_handle()];
         tasks.push(match store {
             Some(store) => {
-                let identity = Identity { address: options.address, name: options.name };
+                let identity = Identity {
+                    address: options.address,
+                    name: options.name,
+                };
                 let draining = draining.subscribe();
-                tokio::spawn(attend::attend(managers, shards.clone(), store.clone(), identity, draining)).abort_handle()
+                tokio::spawn(attend::attend(
+                    managers,
+                    shards.clone(),
+                    store.clone(),
+                    identity,
+                    draining,
+                ))
+                .abort_handle()
             }
             None => tokio::spawn(attend::watch_map(managers, view.clone())).abort_handle(),
         });
@@ -80,9 +90,25 @@ impl Executor {
             shards: shards.clone(),
             context: context.clone(),
         });
-        let enumerator = Enumerator { router: router.clone(), registry: registry.clone() };
-        let api = Arc::new(Api { router, registry, context, enumerator });
-        Ok(Self { inner: Arc::new(Inner { api, shards, view, draining, tasks }) })
+        let enumerator = Enumerator {
+            router: router.clone(),
+            registry: registry.clone(),
+        };
+        let api = Arc::new(Api {
+            router,
+            registry,
+            context,
+            enumerator,
+        });
+        Ok(Self {
+            inner: Arc::new(Inner {
+                api,
+                shards,
+                view,
+                draining,
+                tasks,
+            }),
+        })
     }
 
     /// The gRPC services, with reflection and health; to be merged with those of the node's other roles.
@@ -129,7 +155,13 @@ async fn components(options: &Options) -> Result<Components, Error> {
     let size_bytes_max = options.limits.component_bytes_max;
     let build = move || {
         let engine = Engine::new(&host)?;
-        Components::new(&engine, CacheOptions { size_bytes_max, ..CacheOptions::new(dir) })
+        Components::new(
+            &engine,
+            CacheOptions {
+                size_bytes_max,
+                ..CacheOptions::new(dir)
+            },
+        )
     };
     let built = tokio::task::spawn_blocking(build).await;
     let built = built.map_err(|_| Error::internal("the set-up of the wasm engine was aborted"))?;
@@ -143,7 +175,11 @@ fn describe(cache_dir: &Path) -> String {
 /// Replicas run before any manager answers: the data path needs none.
 async fn resume(shards: &Shards, store: Option<&Store>) -> Result<(), Error> {
     let Some(store) = store else { return Ok(()) };
-    for shard in store.groups_on_disk()?.into_iter().filter_map(|group| group.shard()) {
+    for shard in store
+        .groups_on_disk()?
+        .into_iter()
+        .filter_map(|group| group.shard())
+    {
         shards.ensure(shard).await?;
     }
     Ok(())

@@ -33,14 +33,23 @@ impl Managers {
     /// Starts from the configured addresses.
     #[must_use]
     pub(crate) fn new(channels: Arc<Channels>, addresses: Vec<String>) -> Self {
-        Self { channels, addresses: ArcSwap::from_pointee(addresses), current: AtomicUsize::new(0) }
+        Self {
+            channels,
+            addresses: ArcSwap::from_pointee(addresses),
+            current: AtomicUsize::new(0),
+        }
     }
 
     /// Takes in addresses that the map names, in addition to those that are known.
     pub(crate) fn learn(&self, addresses: &[String]) {
         let known = self.addresses.load();
         let mut all = (**known).clone();
-        all.extend(addresses.iter().filter(|address| !known.contains(address)).cloned());
+        all.extend(
+            addresses
+                .iter()
+                .filter(|address| !known.contains(address))
+                .cloned(),
+        );
         if all.len() > known.len() {
             self.addresses.store(Arc::new(all));
         }
@@ -62,7 +71,11 @@ impl Managers {
     /// Favours the address that a hint names, or else the next one.
     pub(crate) fn turn_away(&self, error: &Error) {
         let addresses = self.addresses.load();
-        let hinted = error.owner.as_ref().filter(|owner| !owner.address.is_empty()).map(|owner| &owner.address);
+        let hinted = error
+            .owner
+            .as_ref()
+            .filter(|owner| !owner.address.is_empty())
+            .map(|owner| &owner.address);
         match hinted {
             Some(address) => match addresses.iter().position(|known| known == address) {
                 Some(position) => self.current.store(position, Ordering::Relaxed),
@@ -107,12 +120,16 @@ impl Managers {
 
     fn client_at(&self, address: &str) -> Result<ManagerClient, Error> {
         let client = ManagerClient::new(self.channels.get(address)?);
-        Ok(client.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX))
+        Ok(client
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX))
     }
 
     fn unavailable(&self, last: &Error) -> Error {
         let addresses = self.addresses.load().join(", ");
-        Error::unavailable(format!("no shard manager of {addresses} answers; the last one said: {last}"))
-            .with_hint("start a majority of the shard managers")
+        Error::unavailable(format!(
+            "no shard manager of {addresses} answers; the last one said: {last}"
+        ))
+        .with_hint("start a majority of the shard managers")
     }
 }

@@ -65,5 +65,9 @@ impl Counter {
 
 pub(crate) fn write_counter(text: &mut String, name: &str, help: &str, value: u64) {
     // Writing to a string cannot fail.
-    let _ = writeln!(text, "# HELP {name} {}\n# TYPE {name} counter\n{name} {value}", help.trim());
+    let _ = writeln!(
+        text,
+        "# HELP {name} {}\n# TYPE {name} counter\n{name} {value}",
+        help.trim()
+    );
 }

@@ -32,7 +32,10 @@ pub(crate) struct On<T> {
 
 impl<T> On<T> {
     pub(crate) fn new(worker: WorkerId, request: T) -> Arc<Self> {
-        Arc::new(Self { worker, request: Arc::new(request) })
+        Arc::new(Self {
+            worker,
+            request: Arc::new(request),
+        })
     }
 }
 
@@ -56,7 +59,12 @@ impl Invocation {
             IdempotencyKey::new(&request.idempotency_key)?
         };
         request.idempotency_key = key.as_str().to_owned();
-        Ok(Arc::new(Self { worker, request: Arc::new(request), key, key_is_fresh }))
+        Ok(Arc::new(Self {
+            worker,
+            request: Arc::new(request),
+            key,
+            key_is_fresh,
+        }))
     }
 
     fn response(&self, answer: Answer) -> v1::InvokeResponse {
@@ -95,13 +103,22 @@ impl Operation for On<v1::CreateWorkerRequest> {
     type Reply = v1::CreateWorkerResponse;
 
     async fn here(self: Arc<Self>, owned: Arc<Owned>) -> Result<v1::CreateWorkerResponse, Error> {
-        let message = |reply| Message::Create(Create { request: self.request.clone(), reply });
+        let message = |reply| {
+            Message::Create(Create {
+                request: self.request.clone(),
+                reply,
+            })
+        };
         let record = owned.ask(&self.worker, message).await?;
-        Ok(v1::CreateWorkerResponse { worker: Some(described(&owned, record).await?) })
+        Ok(v1::CreateWorkerResponse {
+            worker: Some(described(&owned, record).await?),
+        })
     }
 
     async fn there(&self, call: RemoteCall) -> Result<Response<v1::CreateWorkerResponse>, Status> {
-        client(&call).create_worker(call.request((*self.request).clone())).await
+        client(&call)
+            .create_worker(call.request((*self.request).clone()))
+            .await
     }
 }
 
@@ -111,11 +128,15 @@ impl Operation for On<v1::GetWorkerRequest> {
     async fn here(self: Arc<Self>, owned: Arc<Owned>) -> Result<v1::GetWorkerResponse, Error> {
         owned.shard.barrier().await?;
         let record = owned.record(&self.worker)?.ok_or_else(|| unknown(&self.worker))?;
-        Ok(v1::GetWorkerResponse { worker: Some(described(&owned, record).await?) })
+        Ok(v1::GetWorkerResponse {
+            worker: Some(described(&owned, record).await?),
+        })
     }
 
     async fn there(&self, call: RemoteCall) -> Result<Response<v1::GetWorkerResponse>, Status> {
-        client(&call).get_worker(call.request((*self.request).clone())).await
+        client(&call)
+            .get_worker(call.request((*self.request).clone()))
+            .await
     }
 }
 
@@ -128,7 +149,9 @@ impl Operation for On<v1::DeleteWorkerRequest> {
     }
 
     async fn there(&self, call: RemoteCall) -> Result<Response<v1::DeleteWorkerResponse>, Status> {
-        client(&call).delete_worker(call.request((*self.request).clone())).await
+        client(&call)
+            .delete_worker(call.request((*self.request).clone()))
+            .await
     }
 }
 
@@ -137,12 +160,19 @@ impl Operation for On<v1::InterruptWorkerRequest> {
 
     async fn here(self: Arc<Self>, owned: Arc<Owned>) -> Result<v1::InterruptWorkerResponse, Error> {
         let recover_immediately = self.request.recover_immediately;
-        owned.ask(&self.worker, |reply| Message::Interrupt { recover_immediately, reply }).await?;
+        owned
+            .ask(&self.worker, |reply| Message::Interrupt {
+                recover_immediately,
+                reply,
+            })
+            .await?;
         Ok(v1::InterruptWorkerResponse {})
     }
 
     async fn there(&self, call: RemoteCall) -> Result<Response<v1::InterruptWorkerResponse>, Status> {
-        client(&call).interrupt_worker(call.request((*self.request).clone())).await
+        client(&call)
+            .interrupt_worker(call.request((*self.request).clone()))
+            .await
     }
 }
 
@@ -151,12 +181,16 @@ impl Operation for On<v1::ResumeWorkerRequest> {
 
     async fn here(self: Arc<Self>, owned: Arc<Owned>) -> Result<v1::ResumeWorkerResponse, Error> {
         let force = self.request.force;
-        owned.ask(&self.worker, |reply| Message::Resume { force, reply }).await?;
+        owned
+            .ask(&self.worker, |reply| Message::Resume { force, reply })
+            .await?;
         Ok(v1::ResumeWorkerResponse {})
     }
 
     async fn there(&self, call: RemoteCall) -> Result<Response<v1::ResumeWorkerResponse>, Status> {
-        client(&call).resume_worker(call.request((*self.request).clone())).await
+        client(&call)
+            .resume_worker(call.request((*self.request).clone()))
+            .await
     }
 }
 
@@ -171,26 +205,45 @@ impl Operation for On<v1::GetOplogRequest> {
             0 => OPLOG_PAGE_DEFAULT,
             limit => limit.min(OPLOG_PAGE_MAX),
         };
-        let page = owned.shard.read_oplog(&self.worker, OplogIndex(from), limit as usize, OPLOG_PAGE_BYTES)?;
+        let page =
+            owned
+                .shard
+                .read_oplog(&self.worker, OplogIndex(from), limit as usize, OPLOG_PAGE_BYTES)?;
         let mut entries = Vec::with_capacity(page.len());
         for (index, bytes) in page {
-            let entry = v1::OplogEntry::decode(bytes)
-                .map_err(|_| Error::corrupt(format!("entry {index} of worker {} cannot be read", self.worker)))?;
-            entries.push(v1::IndexedOplogEntry { index: index.0, entry: Some(entry) });
+            let entry = v1::OplogEntry::decode(bytes).map_err(|_| {
+                Error::corrupt(format!("entry {index} of worker {} cannot be read", self.worker))
+            })?;
+            entries.push(v1::IndexedOplogEntry {
+                index: index.0,
+                entry: Some(entry),
+            });
         }
         let next = entries.last().map_or(0, |last| last.index + 1);
-        Ok(v1::GetOplogResponse { entries, next: if next > record.oplog_index { 0 } else { next } })
+        Ok(v1::GetOplogResponse {
+            entries,
+            next: if next > record.oplog_index { 0 } else { next },
+        })
     }
 
     async fn there(&self, call: RemoteCall) -> Result<Response<v1::GetOplogResponse>, Status> {
-        client(&call).get_oplog(call.request((*self.request).clone())).await
+        client(&call)
+            .get_oplog(call.request((*self.request).clone()))
+            .await
     }
 }
 
 async fn described(owned: &Owned, record: v1::WorkerRecord) -> Result<v1::WorkerInfo, Error> {
-    let id = record.worker_id.as_ref().ok_or_else(|| Error::corrupt("a worker record has no identity"))?;
+    let id = record
+        .worker_id
+        .as_ref()
+        .ok_or_else(|| Error::corrupt("a worker record has no identity"))?;
     let id = WorkerId::try_from(id)?;
-    let name = owned.context().registry.name_of(id.component, record.component_version.into()).await;
+    let name = owned
+        .context()
+        .registry
+        .name_of(id.component, record.component_version.into())
+        .await;
     worker_info(record, name, owned.id())
 }
 

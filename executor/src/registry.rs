@@ -105,10 +105,17 @@ impl Registry {
             return Ok(latest.version.clone());
         }
         let asked_at = Instant::now();
-        let timeout = if slot.is_some() { REFRESH_TIMEOUT } else { LOOKUP_TIMEOUT };
+        let timeout = if slot.is_some() {
+            REFRESH_TIMEOUT
+        } else {
+            LOOKUP_TIMEOUT
+        };
         match (self.find(&id.to_string(), None, timeout).await, slot.as_ref()) {
             (Ok(version), _) => {
-                *slot = Some(Latest { asked_at, version: version.clone() });
+                *slot = Some(Latest {
+                    asked_at,
+                    version: version.clone(),
+                });
                 Ok(version)
             }
             (Err(error), Some(known)) if error.code == ErrorCode::Unavailable => {
@@ -156,14 +163,20 @@ impl Registry {
             digest,
             size: new.bytes.len() as u64,
             chunks,
-            request_token: if token.is_empty() { uuid::Uuid::new_v4().to_string() } else { token },
+            request_token: if token.is_empty() {
+                uuid::Uuid::new_v4().to_string()
+            } else {
+                token
+            },
         };
         let register = |mut client: crate::managers::ManagerClient| {
             let request = request.clone();
             async move { client.register_component(request).await }
         };
         let reply = self.managers.call(TRANSFER_TIMEOUT, register).await?;
-        let registered = reply.component.ok_or_else(|| Error::internal("the manager's answer names no component"))?;
+        let registered = reply
+            .component
+            .ok_or_else(|| Error::internal("the manager's answer names no component"))?;
         self.remember(registered.clone())?;
         Ok(registered)
     }
@@ -194,7 +207,9 @@ impl Registry {
             async move { client.find_component(request).await }
         };
         let found = self.managers.call(timeout, find).await?;
-        let version = found.component.ok_or_else(|| Error::not_found(format!("no component \"{component}\"")))?;
+        let version = found
+            .component
+            .ok_or_else(|| Error::not_found(format!("no component \"{component}\"")))?;
         self.remember(version)
     }
 
@@ -202,12 +217,15 @@ impl Registry {
         let id = ComponentId::from_slice(&version.component_id)?;
         let version = Arc::new(version);
         self.ids.insert(version.name.clone(), id);
-        self.versions.insert((id, ComponentVersion(version.version)), version.clone());
+        self.versions
+            .insert((id, ComponentVersion(version.version)), version.clone());
         Ok(version)
     }
 
     async fn fetch(&self, version: &v1::ComponentVersion) -> Result<Bytes, Error> {
-        let request = v1::GetBlobRequest { digest: version.digest.clone() };
+        let request = v1::GetBlobRequest {
+            digest: version.digest.clone(),
+        };
         let get = |mut client: crate::managers::ManagerClient| {
             let request = request.clone();
             async move {
@@ -247,8 +265,10 @@ impl Registry {
 fn check_name(name: &str) -> Result<(), Error> {
     let is_allowed = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
     if name.is_empty() || name.len() > 255 || !name.chars().all(is_allowed) {
-        return Err(Error::invalid(format!("\"{}\" is no component name", name.escape_debug()))
-            .with_hint("use 1 to 255 letters, digits and -_.:"));
+        return Err(
+            Error::invalid(format!("\"{}\" is no component name", name.escape_debug()))
+                .with_hint("use 1 to 255 letters, digits and -_.:"),
+        );
     }
     Ok(())
 }

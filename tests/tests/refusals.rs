@@ -7,8 +7,67 @@ use kiln_proto::v1::{self, worker_service_client::WorkerServiceClient};
 use kiln_tests::cluster::{Cluster, lazy_channel};
 use kiln_tests::load::Caller;
 
-const NOT_FOUND: i32 = 3;
 const UNAVAILABLE: i32 = 5;
+
+/// A call that must be refused, and how.
+struct WrongCall {
+    worker: &'static str,
+    function: &'static str,
+    arguments: &'static [&'static str],
+    /// Exit code and stable code.
+    refusal: (i32, &'static str),
+    /// What message and hint have to mention.
+    words: &'static [&'static str],
+}
+
+const fn wrong(
+    worker: &'static str,
+    function: &'static str,
+    arguments: &'static [&'static str],
+    refusal: (i32, &'static str),
+    words: &'static [&'static str],
+) -> WrongCall {
+    WrongCall {
+        worker,
+        function,
+        arguments,
+        refusal,
+        words,
+    }
+}
+
+const MISSING: (i32, &str) = (3, "not-found");
+const INVALID: (i32, &str) = (2, "invalid");
+const INCREMENT: &str = "test:counter/api.{increment}";
+
+const WRONG_CALLS: &[WrongCall] = &[
+    wrong("nothing/w", INCREMENT, &["1"], MISSING, &["nothing"]),
+    wrong(
+        "counter/w",
+        "test:counter/api.{decrement}",
+        &[],
+        MISSING,
+        &["decrement", "increment"],
+    ),
+    wrong("counter/w", INCREMENT, &[], INVALID, &["1 argument", "0"]),
+    wrong("counter/w", INCREMENT, &["1", "2"], INVALID, &["1 argument", "2"]),
+    wrong("counter/w", INCREMENT, &["\"five\""], INVALID, &["u64"]),
+    wrong("counter/w", INCREMENT, &["-1"], INVALID, &["u64"]),
+    wrong(
+        "values/w",
+        "test:values/api.{echo-point}",
+        &["{x: 1, y: left}"],
+        INVALID,
+        &["s32"],
+    ),
+    wrong(
+        "values/w",
+        "test:values/api.{echo-colour}",
+        &["violet"],
+        INVALID,
+        &["violet"],
+    ),
+];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wrong_input_is_refused_with_what_is_wrong() -> Result<()> {
@@ -18,68 +77,17 @@ async fn wrong_input_is_refused_with_what_is_wrong() -> Result<()> {
         .await?;
     let kiln = cluster.kiln(1)?;
 
-    // (arguments, exit code, code, words of the message)
-    type Case<'a> = (&'a [&'a str], i32, &'a str, &'a [&'a str]);
-    let cases: &[Case<'_>] = &[
-        (
-            &["nothing/w", "test:counter/api.{get}"],
-            NOT_FOUND,
-            "not-found",
-            &["nothing"],
-        ),
-        (
-            &["counter/w", "test:counter/api.{decrement}", "1"],
-            NOT_FOUND,
-            "not-found",
-            &["decrement"],
-        ),
-        (
-            &["counter/w", "test:counter/api.{increment}"],
-            2,
-            "invalid",
-            &["1 argument", "0"],
-        ),
-        (
-            &["counter/w", "test:counter/api.{increment}", "1", "2"],
-            2,
-            "invalid",
-            &["1 argument", "2"],
-        ),
-        (
-            &["counter/w", "test:counter/api.{increment}", "\"five\""],
-            2,
-            "invalid",
-            &["u64"],
-        ),
-        (
-            &["counter/w", "test:counter/api.{increment}", "-1"],
-            2,
-            "invalid",
-            &["u64"],
-        ),
-        (
-            &["values/w", "test:values/api.{echo-point}", "{x: 1, y: left}"],
-            2,
-            "invalid",
-            &["s32"],
-        ),
-        (
-            &["values/w", "test:values/api.{echo-colour}", "violet"],
-            2,
-            "invalid",
-            &["violet"],
-        ),
-    ];
-    for (arguments, exit_code, code, words) in cases {
-        let command = [&["worker", "invoke"], *arguments].concat();
-        let (refused_with, refusal) = kiln.refused(&command).await?;
+    for case in WRONG_CALLS {
+        let mut command = vec!["worker", "invoke", case.worker, case.function];
+        command.extend(case.arguments);
+        let (exit_code, refusal) = kiln.refused(&command).await?;
         let text = format!("{} {}", refusal.message, refusal.hint);
         assert_eq!(
-            (refused_with, refusal.code.as_str()),
-            (*exit_code, *code),
+            (exit_code, refusal.code.as_str()),
+            case.refusal,
             "{command:?}: {text}"
         );
-        for word in *words {
+        for word in case.words {
             assert!(text.contains(word), "{command:?} should mention {word:?}: {text}");
         }
     }

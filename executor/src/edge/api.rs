@@ -28,7 +28,9 @@ impl Api {
     ) -> Result<v1::InvokeResponse, Error> {
         let worker = self.worker(request.worker.as_ref()).await?;
         let shard = self.router.shard_of(&worker)?;
-        self.router.route(shard, patience, Invocation::new(worker, request)?).await
+        self.router
+            .route(shard, patience, Invocation::new(worker, request)?)
+            .await
     }
 
     /// Does one of the other operations on a worker.
@@ -74,7 +76,10 @@ impl Api {
         let worker = worker.ok_or_else(|| Error::invalid("no worker is named"))?;
         // The name first: it is checked without asking anybody.
         let name = worker.worker.parse()?;
-        Ok(WorkerId { component: self.registry.resolve(&worker.component).await?, name })
+        Ok(WorkerId {
+            component: self.registry.resolve(&worker.component).await?,
+            name,
+        })
     }
 }
 

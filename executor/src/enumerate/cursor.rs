@@ -35,7 +35,8 @@ impl Cursor {
     /// `INVALID` for anything else.
     pub(super) fn decode(text: &str) -> Result<Self, Error> {
         Self::read(text).ok_or_else(|| {
-            Error::invalid("the cursor is none that this cluster gave out").with_hint("begin again without a cursor")
+            Error::invalid("the cursor is none that this cluster gave out")
+                .with_hint("begin again without a cursor")
         })
     }
 
@@ -52,15 +53,24 @@ impl Cursor {
         let name = std::str::from_utf8(name).ok()?.parse().ok()?;
         Some(Self {
             shard: ShardId(u32::from_be_bytes(header[1..5].try_into().ok()?)),
-            after: WorkerId { component: ComponentId::from_slice(&header[5..]).ok()?, name },
+            after: WorkerId {
+                component: ComponentId::from_slice(&header[5..]).ok()?,
+                name,
+            },
         })
     }
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let digit = |byte: u8| {
+        char::from(byte)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
     let pairs = text.as_bytes().chunks(2);
-    pairs.map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect()
+    pairs
+        .map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?))
+        .collect()
 }
 
 #[cfg(test)]
@@ -72,14 +82,26 @@ mod tests {
     #[test]
     fn survives_the_way_through_a_caller() {
         let component = ComponentId(uuid::Uuid::from_u128(77));
-        let cursor = Cursor { shard: ShardId(4095), after: WorkerId { component, name: "ä".parse().expect("valid") } };
+        let cursor = Cursor {
+            shard: ShardId(4095),
+            after: WorkerId {
+                component,
+                name: "ä".parse().expect("valid"),
+            },
+        };
         assert_eq!(Cursor::decode(&cursor.encode()).expect("its own"), cursor);
     }
 
     #[test]
     fn a_changed_cursor_is_refused() {
         let component = ComponentId(uuid::Uuid::from_u128(77));
-        let cursor = Cursor { shard: ShardId(1), after: WorkerId { component, name: "a".parse().expect("valid") } };
+        let cursor = Cursor {
+            shard: ShardId(1),
+            after: WorkerId {
+                component,
+                name: "a".parse().expect("valid"),
+            },
+        };
         let text = cursor.encode();
         for at in 0..text.len() {
             let mut changed = text.clone().into_bytes();

@@ -56,7 +56,10 @@ impl Enumerator {
             precise: request.precise,
             // One more than wanted shows whether there is another page.
             limit: u32::try_from(limit + 1).unwrap_or(u32::MAX),
-            after: cursor.as_ref().filter(|cursor| cursor.shard.0 == shard).map(|cursor| (&cursor.after).into()),
+            after: cursor
+                .as_ref()
+                .filter(|cursor| cursor.shard.0 == shard)
+                .map(|cursor| (&cursor.after).into()),
         };
         let mut pages = futures::stream::iter(first..shards)
             .map(|shard| {
@@ -64,7 +67,10 @@ impl Enumerator {
                 async move { (shard, self.scan(scan, patience).await) }
             })
             .buffered(CONCURRENCY);
-        let mut listing = Listing { as_of_ns: now_ns(), ..Listing::default() };
+        let mut listing = Listing {
+            as_of_ns: now_ns(),
+            ..Listing::default()
+        };
         while let Some((shard, page)) = pages.next().await {
             match page {
                 Ok(page) => listing.add(ShardId(shard), page),
@@ -106,10 +112,19 @@ impl Enumerator {
         while let Some(shard) = counts.next().await {
             let by_status = shard?.by_status;
             totals.resize(totals.len().max(by_status.len()), 0);
-            totals.iter_mut().zip(by_status).for_each(|(total, count)| *total += count);
+            totals
+                .iter_mut()
+                .zip(by_status)
+                .for_each(|(total, count)| *total += count);
         }
-        let by_status = (0..).zip(&totals).map(|(status, count)| v1::StatusCount { status, count: *count });
-        Ok(v1::CountWorkersResponse { count: totals.iter().sum(), by_status: by_status.collect() })
+        let by_status = (0..).zip(&totals).map(|(status, count)| v1::StatusCount {
+            status,
+            count: *count,
+        });
+        Ok(v1::CountWorkersResponse {
+            count: totals.iter().sum(),
+            by_status: by_status.collect(),
+        })
     }
 
     /// All rows of a shard that fit, over as many pages as the shard makes of them.
@@ -138,12 +153,21 @@ impl Enumerator {
     ) -> Result<v1::ScanShardResponse, Error> {
         let shard = ShardId(request.shard);
         if request.precise {
-            return self.router.route(shard, patience, Arc::new(ScanShard(request))).await;
+            return self
+                .router
+                .route(shard, patience, Arc::new(ScanShard(request)))
+                .await;
         }
         if let Some(replica) = self.readable(shard) {
             return scan_rows(&replica.shard, &request, |_, _| {});
         }
-        self.router.route(shard, Patience::of(Some(CACHED_PATIENCE)), Arc::new(ScanShard(request))).await
+        self.router
+            .route(
+                shard,
+                Patience::of(Some(CACHED_PATIENCE)),
+                Arc::new(ScanShard(request)),
+            )
+            .await
     }
 
     async fn count_shard(
@@ -157,7 +181,9 @@ impl Enumerator {
         {
             return count_rows(&replica.shard, &request, |_, _| {});
         }
-        self.router.route(shard, patience, Arc::new(CountShard(request))).await
+        self.router
+            .route(shard, patience, Arc::new(CountShard(request)))
+            .await
     }
 
     /// A replica here that is not the owner's, for cached reads. An owner knows more than its replica.
@@ -177,7 +203,11 @@ impl Enumerator {
 
     fn shard_count(&self) -> Result<u32, Error> {
         let map = self.router.view.glance();
-        if map.is_founded() { Ok(map.wire.shard_count) } else { Err(Error::unavailable("this node has no cluster map yet")) }
+        if map.is_founded() {
+            Ok(map.wire.shard_count)
+        } else {
+            Err(Error::unavailable("this node has no cluster map yet"))
+        }
     }
 
     async fn page(&self, mut listing: Listing, limit: usize) -> Result<v1::ListWorkersResponse, Error> {
@@ -189,13 +219,24 @@ impl Enumerator {
         if listing.rows.len() > limit {
             listing.rows.truncate(limit);
             if let Some((shard, record)) = listing.rows.last() {
-                let id = record.worker_id.as_ref().ok_or_else(|| Error::corrupt("a worker record has no identity"))?;
-                response.cursor = Cursor { shard: *shard, after: WorkerId::try_from(id)? }.encode();
+                let id = record
+                    .worker_id
+                    .as_ref()
+                    .ok_or_else(|| Error::corrupt("a worker record has no identity"))?;
+                response.cursor = Cursor {
+                    shard: *shard,
+                    after: WorkerId::try_from(id)?,
+                }
+                .encode();
             }
         }
         let mut names: HashMap<ComponentId, String> = HashMap::new();
         for (shard, record) in listing.rows {
-            let id = record.worker_id.as_ref().map(|id| ComponentId::from_slice(&id.component_id)).transpose()?;
+            let id = record
+                .worker_id
+                .as_ref()
+                .map(|id| ComponentId::from_slice(&id.component_id))
+                .transpose()?;
             let id = id.ok_or_else(|| Error::corrupt("a worker record has no identity"))?;
             let name = match names.get(&id) {
                 Some(name) => name.clone(),
@@ -221,10 +262,13 @@ struct Listing {
 impl Listing {
     fn add(&mut self, shard: ShardId, page: v1::ScanShardResponse) {
         self.as_of_ns = self.as_of_ns.min(page.as_of_ns);
-        self.rows.extend(page.workers.into_iter().map(|record| (shard, record)));
+        self.rows
+            .extend(page.workers.into_iter().map(|record| (shard, record)));
     }
 }
 
 fn check(filters: &[String]) -> Result<(), Error> {
-    Filter::parse_all(filters).map(|_| ()).map_err(|error| Error::invalid(error.to_string()))
+    Filter::parse_all(filters)
+        .map(|_| ())
+        .map_err(|error| Error::invalid(error.to_string()))
 }

@@ -69,7 +69,10 @@ pub(crate) fn scan_rows(
     let component = component(&request.component_id)?;
     let limit = (request.limit as usize).clamp(1, PAGE_MAX);
     let mut after = request.after.as_ref().map(WorkerId::try_from).transpose()?;
-    let mut response = v1::ScanShardResponse { as_of_ns: as_of_ns(shard), ..Default::default() };
+    let mut response = v1::ScanShardResponse {
+        as_of_ns: as_of_ns(shard),
+        ..Default::default()
+    };
     let mut examined = 0;
     loop {
         let chunk = shard.scan_workers(component, after.as_ref(), CHUNK)?;
@@ -138,11 +141,18 @@ fn parse(filters: &[String]) -> Result<Filter, Error> {
 }
 
 fn component(bytes: &[u8]) -> Result<Option<ComponentId>, Error> {
-    if bytes.is_empty() { Ok(None) } else { ComponentId::from_slice(bytes).map(Some) }
+    if bytes.is_empty() {
+        Ok(None)
+    } else {
+        ComponentId::from_slice(bytes).map(Some)
+    }
 }
 
 fn identity(record: &v1::WorkerRecord) -> Result<WorkerId, Error> {
-    let id = record.worker_id.as_ref().ok_or_else(|| Error::corrupt("a worker record has no identity"))?;
+    let id = record
+        .worker_id
+        .as_ref()
+        .ok_or_else(|| Error::corrupt("a worker record has no identity"))?;
     WorkerId::try_from(id)
 }
 

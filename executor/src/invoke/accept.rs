@@ -10,7 +10,7 @@ use kiln_proto::{
 };
 
 use crate::{
-    component::{FunctionRef, LoadedComponent},
+    component::{FunctionRef, LoadedComponent, UnknownFunction},
     host::value::{Signature, check_arguments, parse_json, parse_wave},
 };
 
@@ -24,24 +24,45 @@ pub(crate) struct Input {
 /// Finds the function and checks the arguments against its signature.
 ///
 /// # Errors
-/// `INVALID`, with the place and the expected type.
+/// `NOT_FOUND` without such a function; `INVALID` for arguments, with the place and the expected type.
 pub(crate) fn check(component: &LoadedComponent, request: &v1::InvokeRequest) -> Result<Input, Error> {
-    let function = component
-        .function(&request.function)
-        .map_err(|error| Error::invalid(error.to_string()).with_hint("`kiln component get NAME` lists the functions"))?;
+    let function = component.function(&request.function).map_err(|unknown| {
+        no_function(&unknown).with_hint("`kiln component get NAME` lists the functions")
+    })?;
     let arguments = arguments(&function.signature, request.arguments.as_ref())
         .map_err(|error| error.with_hint(format!("{}: {}", function.full_name, function.signature)))?;
-    Ok(Input { function, arguments, context: request.trace_context.as_ref().and_then(incoming_context) })
+    Ok(Input {
+        function,
+        arguments,
+        context: request.trace_context.as_ref().and_then(incoming_context),
+    })
+}
+
+fn no_function(unknown: &UnknownFunction) -> Error {
+    match unknown {
+        UnknownFunction::NotFound { .. } => Error::not_found(unknown.to_string()),
+        UnknownFunction::Malformed { .. } | UnknownFunction::Ambiguous { .. } => {
+            Error::invalid(unknown.to_string())
+        }
+    }
 }
 
 /// A recorded invocation, whose arguments were checked when it was accepted.
 ///
 /// # Errors
 /// `INVALID` when the component has no such function any more.
-pub(crate) fn restore(component: &LoadedComponent, entry: ExportedFunctionInvokedEntry) -> Result<Input, Error> {
-    let function =
-        component.function(&entry.function_name).map_err(|error| Error::invalid(error.to_string()))?;
-    Ok(Input { function, arguments: entry.request, context: entry.context })
+pub(crate) fn restore(
+    component: &LoadedComponent,
+    entry: ExportedFunctionInvokedEntry,
+) -> Result<Input, Error> {
+    let function = component
+        .function(&entry.function_name)
+        .map_err(|error| Error::invalid(error.to_string()))?;
+    Ok(Input {
+        function,
+        arguments: entry.request,
+        context: entry.context,
+    })
 }
 
 impl Input {
@@ -85,8 +106,16 @@ fn incoming_context(trace: &v1::TraceContext) -> Option<InvocationContext> {
     if !is_hex(trace_id, 32) || !is_hex(span_id, 16) {
         return None;
     }
-    let caller = Span { span_id: span_id.to_owned(), external: true, ..Span::default() };
-    let states = trace.tracestate.split(',').map(str::trim).filter(|state| !state.is_empty());
+    let caller = Span {
+        span_id: span_id.to_owned(),
+        external: true,
+        ..Span::default()
+    };
+    let states = trace
+        .tracestate
+        .split(',')
+        .map(str::trim)
+        .filter(|state| !state.is_empty());
     Some(InvocationContext {
         trace_id: trace_id.to_owned(),
         trace_states: states.map(str::to_owned).collect(),
@@ -100,7 +129,10 @@ mod tests {
 
     #[test]
     fn a_malformed_trace_parent_is_dropped() {
-        let trace = |traceparent: &str| v1::TraceContext { traceparent: traceparent.into(), tracestate: "a=1, b=2".into() };
+        let trace = |traceparent: &str| v1::TraceContext {
+            traceparent: traceparent.into(),
+            tracestate: "a=1, b=2".into(),
+        };
         assert!(incoming_context(&trace("00-xyz-1-00")).is_none());
         let context = incoming_context(&trace("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"))
             .expect("well-formed");

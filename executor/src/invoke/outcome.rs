@@ -39,7 +39,11 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn of_guest(message: String) -> Self {
-        Self { kind: error_entry::Kind::Unknown, message, stderr: String::new() }
+        Self {
+            kind: error_entry::Kind::Unknown,
+            message,
+            stderr: String::new(),
+        }
     }
 }
 
@@ -47,9 +51,15 @@ impl From<CallError> for Ending {
     fn from(error: CallError) -> Self {
         match error {
             CallError::Arguments(error) => Self::Refused(Error::invalid(error.to_string())),
-            CallError::Trap { message, kind, stderr } => {
-                Self::Failed(Failure { kind: entry_kind(kind), message, stderr })
-            }
+            CallError::Trap {
+                message,
+                kind,
+                stderr,
+            } => Self::Failed(Failure {
+                kind: entry_kind(kind),
+                message,
+                stderr,
+            }),
             CallError::Exit { .. } => Self::Exited,
             CallError::Interrupted => Self::Refused(interrupted()),
             CallError::Suspend => Self::Suspended,
@@ -65,9 +75,9 @@ impl From<StartError> for Ending {
         match error {
             StartError::Guest(error) => error.into(),
             StartError::NoRoom { .. } => Self::Refused(Error::unavailable(error.to_string())),
-            StartError::Surroundings(source) => {
-                Self::Refused(Error::internal(format!("cannot prepare the worker's surroundings: {source}")))
-            }
+            StartError::Surroundings(source) => Self::Refused(Error::internal(format!(
+                "cannot prepare the worker's surroundings: {source}"
+            ))),
         }
     }
 }
@@ -99,12 +109,15 @@ fn entry_kind(kind: TrapKind) -> error_entry::Kind {
 /// The result that an oplog entry stands for.
 pub(crate) fn recorded_outcome(entry: OplogEntry) -> Result<Recorded, Error> {
     match entry.entry {
-        Some(Entry::ExportedFunctionCompleted(completed)) => {
-            Ok(Ok(Answer { result: completed.response, replayed: true }))
-        }
+        Some(Entry::ExportedFunctionCompleted(completed)) => Ok(Ok(Answer {
+            result: completed.response,
+            replayed: true,
+        })),
         Some(Entry::Error(error)) => Ok(Err(failed(&error))),
         Some(Entry::Exited(_)) => Ok(Err(exited())),
-        _ => Err(Error::corrupt("an idempotency key leads to an entry that is no result")),
+        _ => Err(Error::corrupt(
+            "an idempotency key leads to an entry that is no result",
+        )),
     }
 }
 
@@ -116,8 +129,11 @@ pub(crate) fn failed(error: &ErrorEntry) -> Error {
 /// For callers who come after it.
 pub(crate) fn failed_before(error: Option<&ErrorEntry>) -> Error {
     let unknown = ErrorEntry::default();
-    Error::worker_failed(with_stderr("Previous invocation failed", error.unwrap_or(&unknown)))
-        .with_hint("delete the worker, or revert it to before the failure")
+    Error::worker_failed(with_stderr(
+        "Previous invocation failed",
+        error.unwrap_or(&unknown),
+    ))
+    .with_hint("delete the worker, or revert it to before the failure")
 }
 
 /// For the callers of the invocation in which the guest exited.

@@ -29,14 +29,19 @@ mod tests {
 
     #[test]
     fn grows_by_the_multiplier_up_to_the_longest() {
-        let delays: Vec<u128> = (1..=5).map(|failures| delay(&DEFAULT, failures, 0.0).as_millis()).collect();
+        let delays: Vec<u128> = (1..=5)
+            .map(|failures| delay(&DEFAULT, failures, 0.0).as_millis())
+            .collect();
         assert_eq!(delays, [100, 300, 900, 1000, 1000]);
         assert_eq!(delay(&DEFAULT, 1, 1.0), Duration::from_millis(115));
     }
 
     #[test]
     fn a_senseless_multiplier_gives_the_longest_delay() {
-        let policy = RetryPolicy { multiplier: f64::NAN, ..DEFAULT };
+        let policy = RetryPolicy {
+            multiplier: f64::NAN,
+            ..DEFAULT
+        };
         assert!(delay(&policy, 2, 0.5) <= Duration::from_millis(1200));
     }
 }

@@ -37,7 +37,11 @@ impl Channels {
 }
 
 fn endpoint(address: &str) -> Result<Endpoint, Error> {
-    let uri = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
+    let uri = if address.contains("://") {
+        address.to_owned()
+    } else {
+        format!("http://{address}")
+    };
     let endpoint = Endpoint::from_shared(uri)
         .map_err(|_| Error::invalid(format!("\"{address}\" is not an address of the form host:port")))?;
     Ok(endpoint

@@ -19,21 +19,29 @@ impl Patience {
     /// Reads `grpc-timeout` and `kiln-hops`; without a time-out, `default` holds.
     pub(crate) fn from_metadata(metadata: &MetadataMap, default: Option<Duration>) -> Self {
         let text = |name: &str| metadata.get(name)?.to_str().ok();
-        let timeout = text("grpc-timeout").and_then(parse_timeout).map(|timeout| timeout - (timeout / 10).min(MARGIN_MAX));
+        let timeout = text("grpc-timeout")
+            .and_then(parse_timeout)
+            .map(|timeout| timeout - (timeout / 10).min(MARGIN_MAX));
         Self {
-            deadline: timeout.or(default).and_then(|timeout| Instant::now().checked_add(timeout)),
+            deadline: timeout
+                .or(default)
+                .and_then(|timeout| Instant::now().checked_add(timeout)),
             hops: text("kiln-hops").and_then(|hops| hops.parse().ok()).unwrap_or(0),
         }
     }
 
     /// A caller on this node.
     pub(crate) fn of(timeout: Option<Duration>) -> Self {
-        Self { deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)), hops: 0 }
+        Self {
+            deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
+            hops: 0,
+        }
     }
 
     /// What is left of the time.
     pub(crate) fn remaining(&self) -> Option<Duration> {
-        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+        self.deadline
+            .map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 }
 

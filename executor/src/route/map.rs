@@ -36,7 +36,11 @@ pub(crate) struct Map {
 
 impl Map {
     fn new(wire: v1::ClusterMap) -> Self {
-        let addresses = wire.nodes.iter().map(|node| (NodeId(node.node_id), node.address.clone())).collect();
+        let addresses = wire
+            .nodes
+            .iter()
+            .map(|node| (NodeId(node.node_id), node.address.clone()))
+            .collect();
         Self { wire, addresses }
     }
 
@@ -49,8 +53,17 @@ impl Map {
     /// Where a shard is placed.
     #[must_use]
     pub(crate) fn placement(&self, shard: ShardId) -> Option<&v1::ShardPlacement> {
-        let listed = self.wire.shards.get(shard.0 as usize).filter(|placement| placement.shard == shard.0);
-        listed.or_else(|| self.wire.shards.iter().find(|placement| placement.shard == shard.0))
+        let listed = self
+            .wire
+            .shards
+            .get(shard.0 as usize)
+            .filter(|placement| placement.shard == shard.0);
+        listed.or_else(|| {
+            self.wire
+                .shards
+                .iter()
+                .find(|placement| placement.shard == shard.0)
+        })
     }
 
     /// True once the cluster has been founded and its shards are known.
@@ -110,9 +123,15 @@ impl ClusterView {
         if wire.version < known.wire.version {
             return;
         }
-        for placement in wire.shards.iter().filter(|placement| placement.reported_owner != 0) {
+        for placement in wire
+            .shards
+            .iter()
+            .filter(|placement| placement.reported_owner != 0)
+        {
             // A report of an epoch that was known before must not overwrite what was seen since.
-            let reported_before = known.placement(ShardId(placement.shard)).map_or(0, |known| known.reported_epoch);
+            let reported_before = known
+                .placement(ShardId(placement.shard))
+                .map_or(0, |known| known.reported_epoch);
             if placement.reported_epoch > reported_before {
                 self.note_owner(ShardId(placement.shard), NodeId(placement.reported_owner));
             }

@@ -33,7 +33,9 @@ impl RemoteCall {
         if let Some(remaining) = self.patience.remaining() {
             request.set_timeout(remaining);
         }
-        request.metadata_mut().insert("kiln-hops", MetadataValue::from(self.patience.hops + 1));
+        request
+            .metadata_mut()
+            .insert("kiln-hops", MetadataValue::from(self.patience.hops + 1));
         request
     }
 }

@@ -9,10 +9,7 @@ use kiln_proto::{
 use tokio::time::Instant;
 
 use super::{Backoff, Channels, ClusterView, Map, Operation, Patience, RemoteCall};
-use crate::{
-    context::Context,
-    shard::Shards,
-};
+use crate::{context::Context, shard::Shards};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
@@ -36,7 +33,10 @@ struct Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { error, unreachable: None }
+        Self {
+            error,
+            unreachable: None,
+        }
     }
 }
 
@@ -62,7 +62,10 @@ impl Router {
     ) -> Result<O::Reply, Error> {
         // The common case has no need of what follows.
         if let Some(owned) = self.shards.owned(shard) {
-            match self.within(shard, patience.deadline, operation.clone().here(owned)).await {
+            match self
+                .within(shard, patience.deadline, operation.clone().here(owned))
+                .await
+            {
                 Err(error) if error.is_retryable() && patience.hops == 0 => {}
                 other => return other,
             }
@@ -80,7 +83,9 @@ impl Router {
         operation: Arc<O>,
     ) -> Result<O::Reply, Error> {
         let give_up_at = Instant::now() + self.context.limits.unavailable_timeout;
-        let give_up_at = patience.deadline.map_or(give_up_at, |deadline| deadline.min(give_up_at));
+        let give_up_at = patience
+            .deadline
+            .map_or(give_up_at, |deadline| deadline.min(give_up_at));
         let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         let mut avoided: HashSet<NodeId> = HashSet::new();
         loop {
@@ -141,7 +146,9 @@ impl Router {
         avoided: &HashSet<NodeId>,
     ) -> Result<O::Reply, Failure> {
         if let Some(owned) = self.shards.owned(shard) {
-            return Ok(self.within(shard, patience.deadline, operation.clone().here(owned)).await?);
+            return Ok(self
+                .within(shard, patience.deadline, operation.clone().here(owned))
+                .await?);
         }
         let map = self.view.map();
         let Some(node) = self.candidate(shard, &map, avoided) else {
@@ -160,7 +167,10 @@ impl Router {
             operation.there(call).await.map_err(|status| {
                 let answered_by_kiln = status.metadata().get_bin(TRAILER).is_some();
                 let unreachable = (!answered_by_kiln).then_some(node);
-                Failure { error: Error::from(status), unreachable }
+                Failure {
+                    error: Error::from(status),
+                    unreachable,
+                }
             })
         };
         tokio::select! {
@@ -181,7 +191,10 @@ impl Router {
     /// Waits until another node than `node` is reported to own the shard: `node` may be frozen and never answer.
     async fn replaced(&self, shard: ShardId, node: NodeId) {
         let mut changes = self.view.changes();
-        let epoch_of = |map: &Map| map.placement(shard).map_or((0, 0), |at| (at.reported_owner, at.reported_epoch));
+        let epoch_of = |map: &Map| {
+            map.placement(shard)
+                .map_or((0, 0), |at| (at.reported_owner, at.reported_epoch))
+        };
         let (_, epoch) = epoch_of(&self.view.glance());
         loop {
             if changes.changed().await.is_err() {
@@ -203,7 +216,13 @@ impl Router {
         if let Some(node) = led.or(seen) {
             return Some(node);
         }
-        let replicas: Vec<NodeId> = map.placement(shard)?.replicas.iter().copied().map(NodeId).collect();
+        let replicas: Vec<NodeId> = map
+            .placement(shard)?
+            .replicas
+            .iter()
+            .copied()
+            .map(NodeId)
+            .collect();
         let fit: Vec<NodeId> = replicas.iter().copied().filter(is_fit).collect();
         let others: Vec<NodeId> = replicas.into_iter().filter(|node| Some(*node) != this).collect();
         let pool = if fit.is_empty() { others } else { fit };
@@ -213,12 +232,18 @@ impl Router {
 
     /// The answer to a call that was passed on to the wrong node.
     fn not_owner(&self, shard: ShardId) -> Error {
-        let leader = self.shards.leader(shard).filter(|leader| Some(*leader) != self.shards.node_id());
+        let leader = self
+            .shards
+            .leader(shard)
+            .filter(|leader| Some(*leader) != self.shards.node_id());
         let map = self.view.glance();
         Error::not_owner(OwnerHint {
             shard: shard.0,
             node_id: leader.map_or(0, |leader| leader.0),
-            address: leader.and_then(|leader| map.address(leader)).unwrap_or_default().to_owned(),
+            address: leader
+                .and_then(|leader| map.address(leader))
+                .unwrap_or_default()
+                .to_owned(),
         })
     }
 
@@ -230,21 +255,26 @@ impl Router {
     ) -> Result<T, Error> {
         match deadline {
             None => work.await,
-            Some(deadline) => {
-                tokio::time::timeout_at(deadline, work).await.unwrap_or_else(|_| Err(self.too_late(shard)))
-            }
+            Some(deadline) => tokio::time::timeout_at(deadline, work)
+                .await
+                .unwrap_or_else(|_| Err(self.too_late(shard))),
         }
     }
 
     /// The deadline has passed. Where a majority is missing, that is why.
     fn too_late(&self, shard: ShardId) -> Error {
         let map = self.view.glance();
-        if map.placement(shard).is_some_and(|placement| !has_majority(&map, placement)) {
+        if map
+            .placement(shard)
+            .is_some_and(|placement| !has_majority(&map, placement))
+        {
             let last = Error::unavailable("the deadline passed");
             return self.unavailable(shard, &last);
         }
-        Error::deadline_exceeded("the deadline passed before an answer was known; the call may still complete")
-            .with_hint("call again with the same idempotency key to get its result")
+        Error::deadline_exceeded(
+            "the deadline passed before an answer was known; the call may still complete",
+        )
+        .with_hint("call again with the same idempotency key to get its result")
     }
 
     /// Says which replicas are missing.
@@ -252,8 +282,9 @@ impl Router {
         if last.code == ErrorCode::Unavailable && !self.view.glance().is_founded() {
             return last.clone();
         }
-        Error::unavailable(describe(shard, &self.view.glance(), last))
-            .with_hint("start the missing nodes; the same call with the same key succeeds once a majority is back")
+        Error::unavailable(describe(shard, &self.view.glance(), last)).with_hint(
+            "start the missing nodes; the same call with the same key succeeds once a majority is back",
+        )
     }
 }
 
@@ -261,14 +292,29 @@ fn describe(shard: ShardId, map: &Map, last: &Error) -> String {
     let Some(placement) = map.placement(shard) else {
         return format!("shard {shard} is not placed on any node yet");
     };
-    let names = |ids: Vec<u64>| ids.into_iter().map(|id| name(map, id)).collect::<Vec<_>>().join(", ");
+    let names = |ids: Vec<u64>| {
+        ids.into_iter()
+            .map(|id| name(map, id))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     if has_majority(map, placement) {
         let replicas = names(placement.replicas.clone());
         return format!("no owner of shard {shard} answers; its replicas are {replicas}; last error: {last}");
     }
     let all = placement.replicas.len();
-    let down = names(placement.replicas.iter().copied().filter(|id| is_down(map, *id)).collect());
-    format!("shard {shard} has no majority: {} of its {all} replicas are needed, down are {down}", all / 2 + 1)
+    let down = names(
+        placement
+            .replicas
+            .iter()
+            .copied()
+            .filter(|id| is_down(map, *id))
+            .collect(),
+    );
+    format!(
+        "shard {shard} has no majority: {} of its {all} replicas are needed, down are {down}",
+        all / 2 + 1
+    )
 }
 
 fn has_majority(map: &Map, placement: &ShardPlacement) -> bool {

@@ -78,7 +78,11 @@ impl Shards {
 
     /// All shards that this node owns now.
     pub(crate) fn all_owned(&self) -> Vec<Arc<Owned>> {
-        self.replicas.load().values().filter_map(|replica| replica.owned.load_full()).collect()
+        self.replicas
+            .load()
+            .values()
+            .filter_map(|replica| replica.owned.load_full())
+            .collect()
     }
 
     /// The replica of a shard on this node.
@@ -108,10 +112,21 @@ impl Shards {
         if let Some(replica) = self.replica(id) {
             return Ok(replica);
         }
-        let store = self.store.as_ref().ok_or_else(|| Error::conflict("this node stores no shards"))?;
+        let store = self
+            .store
+            .as_ref()
+            .ok_or_else(|| Error::conflict("this node stores no shards"))?;
         let shard = Shard::start(store, id).await?;
-        let replica = Arc::new(Replica { shard, owned: ArcSwapOption::empty(), owner_task: Default::default() });
-        let task = tokio::spawn(own::follow(replica.clone(), self.context.clone(), self.news.clone()));
+        let replica = Arc::new(Replica {
+            shard,
+            owned: ArcSwapOption::empty(),
+            owner_task: Default::default(),
+        });
+        let task = tokio::spawn(own::follow(
+            replica.clone(),
+            self.context.clone(),
+            self.news.clone(),
+        ));
         *replica.owner_task.lock() = Some(task.abort_handle());
         self.change(|replicas| replicas.insert(id, replica.clone()));
         tracing::info!(shard = %id, "started a replica");

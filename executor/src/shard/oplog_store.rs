@@ -29,6 +29,8 @@ impl OplogStore for ShardOplog {
         from: OplogIndex,
         limits: PageLimits,
     ) -> Result<Vec<(OplogIndex, Bytes)>, Error> {
-        Ok(self.0.read_oplog(worker, from, limits.entries_max, limits.bytes_max)?)
+        Ok(self
+            .0
+            .read_oplog(worker, from, limits.entries_max, limits.bytes_max)?)
     }
 }

@@ -11,13 +11,21 @@ impl Shards {
     /// Starts replicas that are placed here, and removes those that have been moved away. Harmless to repeat.
     pub(crate) async fn reconcile(&self, map: &Map) {
         let Some(node) = self.node_id() else { return };
-        for placement in map.wire.shards.iter().filter(|placement| placement.replicas.contains(&node.0)) {
+        for placement in map
+            .wire
+            .shards
+            .iter()
+            .filter(|placement| placement.replicas.contains(&node.0))
+        {
             if let Err(error) = self.ensure(ShardId(placement.shard)).await {
                 tracing::error!(shard = placement.shard, %error, "cannot start a replica");
             }
         }
         let replicas = self.replicas.load_full();
-        for (id, replica) in replicas.iter().filter(|(id, replica)| is_moved_away(map, **id, node, replica)) {
+        for (id, replica) in replicas
+            .iter()
+            .filter(|(id, replica)| is_moved_away(map, **id, node, replica))
+        {
             self.remove(*id, replica).await;
         }
     }
@@ -35,7 +43,9 @@ impl Shards {
 
 /// Both must say so: the map, and the replica's own membership. Either alone may be behind.
 fn is_moved_away(map: &Map, id: ShardId, node: NodeId, replica: &Replica) -> bool {
-    let Some(placement) = map.placement(id) else { return false };
+    let Some(placement) = map.placement(id) else {
+        return false;
+    };
     let group = replica.shard.group();
     placement.initialized
         && !placement.replicas.contains(&node.0)

@@ -25,7 +25,9 @@ pub(super) async fn recover(owned: Arc<Owned>) {
     }
     tracing::info!(shard = %owned.id(), workers = unfinished.len(), "recovering workers");
     let concurrency = owned.context().limits.recovery_concurrency;
-    futures::stream::iter(unfinished).for_each_concurrent(concurrency, |worker| wake(&owned, worker)).await;
+    futures::stream::iter(unfinished)
+        .for_each_concurrent(concurrency, |worker| wake(&owned, worker))
+        .await;
 }
 
 async fn wake(owned: &Arc<Owned>, worker: WorkerId) {

@@ -14,7 +14,11 @@ const HEADROOM: usize = 8;
 pub(crate) async fn sweep(shards: Arc<Shards>) {
     let residency = &shards.context().residency;
     loop {
-        let interval = if residency.wanted() > 0 { PRESSED_INTERVAL } else { SWEEP_INTERVAL };
+        let interval = if residency.wanted() > 0 {
+            PRESSED_INTERVAL
+        } else {
+            SWEEP_INTERVAL
+        };
         tokio::select! {
             () = tokio::time::sleep(interval) => {}
             () = residency.pressed() => {}
@@ -25,7 +29,11 @@ pub(crate) async fn sweep(shards: Arc<Shards>) {
 
 fn turn(shards: &Shards) {
     let idle_ms_max = u64::try_from(shards.context().limits.idle_timeout.as_millis()).unwrap_or(u64::MAX);
-    let mut idle: Vec<_> = shards.all_owned().iter().flat_map(|owned| owned.idle_workers()).collect();
+    let mut idle: Vec<_> = shards
+        .all_owned()
+        .iter()
+        .flat_map(|owned| owned.idle_workers())
+        .collect();
     idle.sort_unstable_by_key(|candidate| std::cmp::Reverse(candidate.idle_ms));
     let wanted = match shards.context().residency.wanted() {
         0 => 0,

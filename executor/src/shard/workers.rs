@@ -91,8 +91,10 @@ impl Owned {
             match handle.mailbox.try_send(message(reply)) {
                 Ok(()) => {}
                 Err(mpsc::error::TrySendError::Full(_)) => {
-                    return Err(Error::limit_exceeded(format!("the mailbox of worker {worker} is full"))
-                        .with_hint("call again later, or spread the work over more workers"));
+                    return Err(
+                        Error::limit_exceeded(format!("the mailbox of worker {worker} is full"))
+                            .with_hint("call again later, or spread the work over more workers"),
+                    );
                 }
                 Err(mpsc::error::TrySendError::Closed(_)) => {
                     self.forget(worker, handle.serial);
@@ -118,8 +120,16 @@ impl Owned {
 
     /// A run without effects is recorded when it ends; until then only the actor knows of it.
     pub(crate) fn overlay(&self, worker: &WorkerId, record: &mut WorkerRecord) {
-        let runs = self.actors.get(worker).is_some_and(|handle| handle.activity.is_running());
-        if runs && matches!(record.status(), WorkerStatus::Idle | WorkerStatus::WorkerInterrupted) {
+        let runs = self
+            .actors
+            .get(worker)
+            .is_some_and(|handle| handle.activity.is_running());
+        if runs
+            && matches!(
+                record.status(),
+                WorkerStatus::Idle | WorkerStatus::WorkerInterrupted
+            )
+        {
             record.set_status(WorkerStatus::Running);
         }
     }
@@ -127,12 +137,19 @@ impl Owned {
     /// Workers that have an instance and do nothing.
     pub(crate) fn idle_workers(&self) -> Vec<Candidate> {
         let idle = self.actors.iter().filter(|actor| !actor.activity.is_running());
-        idle.map(|actor| Candidate { idle_ms: actor.activity.idle_ms(), handle: actor.value().clone() }).collect()
+        idle.map(|actor| Candidate {
+            idle_ms: actor.activity.idle_ms(),
+            handle: actor.value().clone(),
+        })
+        .collect()
     }
 
     /// Number of workers with an instance.
     pub(crate) fn loaded_count(&self) -> usize {
-        self.actors.iter().filter(|actor| actor.activity.is_loaded()).count()
+        self.actors
+            .iter()
+            .filter(|actor| actor.activity.is_loaded())
+            .count()
     }
 
     /// Cancels all actors at once: another node may own the shard now.
@@ -147,12 +164,19 @@ impl Owned {
     fn handle(self: &Arc<Self>, worker: &WorkerId) -> Result<Arc<Handle>, Error> {
         let handle = match self.actors.get(worker) {
             Some(handle) => handle.clone(),
-            None => self.actors.entry(worker.clone()).or_insert_with(|| self.start(worker)).clone(),
+            None => self
+                .actors
+                .entry(worker.clone())
+                .or_insert_with(|| self.start(worker))
+                .clone(),
         };
         // Looked at after the insertion, so that `close` cannot miss an actor.
         if self.is_closed.load(Ordering::SeqCst) {
             handle.task.abort();
-            return Err(Error::not_owner(OwnerHint { shard: self.id().0, ..OwnerHint::default() }));
+            return Err(Error::not_owner(OwnerHint {
+                shard: self.id().0,
+                ..OwnerHint::default()
+            }));
         }
         Ok(handle)
     }
@@ -177,7 +201,12 @@ impl Owned {
                 owned.forget(&id, serial);
             }
         });
-        Arc::new(Handle { serial, mailbox, activity, task: task.abort_handle() })
+        Arc::new(Handle {
+            serial,
+            mailbox,
+            activity,
+            task: task.abort_handle(),
+        })
     }
 
     fn forget(&self, worker: &WorkerId, serial: u64) {

@@ -28,8 +28,13 @@ impl Desk {
         }
         let queue_len_max = live.seat.context.limits.queue_len_max;
         if self.queue.len() >= queue_len_max {
-            let refusal = Error::limit_exceeded(format!("{queue_len_max} invocations wait at worker {}", live.seat.id));
-            let _ = invoke.reply.send(Err(refusal.with_hint("call again later, or spread the work over more workers")));
+            let refusal = Error::limit_exceeded(format!(
+                "{queue_len_max} invocations wait at worker {}",
+                live.seat.id
+            ));
+            let _ = invoke.reply.send(Err(
+                refusal.with_hint("call again later, or spread the work over more workers")
+            ));
             return None;
         }
         let input = match check(live.component, &invoke.request) {
@@ -44,7 +49,12 @@ impl Desk {
             live.journal.append(Entry::Create(create));
         }
         live.journal.append(input.pending_entry(&invoke.key));
-        let mut ticket = Ticket { key: invoke.key, input: Some(input), recorded_at: 0, waiters: Vec::new() };
+        let mut ticket = Ticket {
+            key: invoke.key,
+            input: Some(input),
+            recorded_at: 0,
+            waiters: Vec::new(),
+        };
         let mut waits_for_commit = None;
         if invoke.request.no_wait {
             waits_for_commit = Some(invoke.reply);
@@ -67,12 +77,18 @@ impl Desk {
                 }
             }
         }
-        let Some(reply) = self.accept(live, &mut None, invoke) else { return };
+        let Some(reply) = self.accept(live, &mut None, invoke) else {
+            return;
+        };
         let journal = live.journal.clone();
         // Not awaited here: the guest's own commit may be under way and must go on.
         tokio::spawn(async move {
             let committed = journal.commit().await;
-            let _ = reply.send(committed.map(|_| Answer::default()).map_err(|error| outcome::lost(&error)));
+            let _ = reply.send(
+                committed
+                    .map(|_| Answer::default())
+                    .map_err(|error| outcome::lost(&error)),
+            );
         });
     }
 }

@@ -45,7 +45,12 @@ enum Attended<T> {
 
 impl Actor {
     pub(crate) fn new(seat: Seat, mailbox: mpsc::Receiver<Message>) -> Self {
-        Self { seat, mailbox, desk: Desk::default(), body: None }
+        Self {
+            seat,
+            mailbox,
+            desk: Desk::default(),
+            body: None,
+        }
     }
 
     pub(crate) async fn run(mut self) {
@@ -71,7 +76,10 @@ impl Actor {
         match message {
             Message::Invoke(invoke) => return self.invoke(invoke).await,
             Message::Create(create) => return self.create(create).await,
-            Message::Interrupt { recover_immediately, reply } => {
+            Message::Interrupt {
+                recover_immediately,
+                reply,
+            } => {
                 return self.interrupt_idle(recover_immediately, reply).await;
             }
             Message::Resume { force, reply } => {
@@ -110,9 +118,15 @@ impl Actor {
             let _ = invoke.reply.send(Err(error));
             return ControlFlow::Continue(());
         }
-        let Some(body) = &mut self.body else { return ControlFlow::Continue(()) };
+        let Some(body) = &mut self.body else {
+            return ControlFlow::Continue(());
+        };
         let body = &mut **body;
-        let live = Live { seat: &self.seat, journal: &body.journal, component: &body.component };
+        let live = Live {
+            seat: &self.seat,
+            journal: &body.journal,
+            component: &body.component,
+        };
         if let Some(reply) = self.desk.accept(&live, &mut body.birth, invoke) {
             if let Err(error) = body.commit().await {
                 let _ = reply.send(Err(outcome::lost(&error)));
@@ -150,7 +164,9 @@ impl Actor {
             let _ = reply.send(Err(error));
             return ControlFlow::Continue(());
         }
-        let Some(body) = &mut self.body else { return ControlFlow::Continue(()) };
+        let Some(body) = &mut self.body else {
+            return ControlFlow::Continue(());
+        };
         body.be_born(&self.seat);
         if let Err(error) = body.commit().await {
             let _ = reply.send(Err(outcome::lost(&error)));
@@ -191,8 +207,15 @@ impl Actor {
         let status = self.seat.existing()?.status();
         match status {
             WorkerStatus::Failed | WorkerStatus::Exited => {
-                let hint = if force { "nothing can bring it back but a revert" } else { "revert or delete the worker" };
-                return Err(Error::conflict(format!("a worker that is {} cannot be resumed", word(status))).with_hint(hint));
+                let hint = if force {
+                    "nothing can bring it back but a revert"
+                } else {
+                    "revert or delete the worker"
+                };
+                return Err(
+                    Error::conflict(format!("a worker that is {} cannot be resumed", word(status)))
+                        .with_hint(hint),
+                );
             }
             _ => self.desk.is_wanted = true,
         }
@@ -241,18 +264,27 @@ impl Actor {
             self.desk.give_up(&error);
             return ControlFlow::Continue(());
         }
-        let Some(body) = &mut self.body else { return ControlFlow::Continue(()) };
+        let Some(body) = &mut self.body else {
+            return ControlFlow::Continue(());
+        };
         if body.resident.is_some() {
             return self.run_next().await;
         }
         if body.is_unborn() {
             // Nothing was accepted: a resumed or recovered worker does not exist any more.
-            self.desk.give_up(&Error::not_found(format!("worker {} does not exist", self.seat.id)));
+            self.desk.give_up(&Error::not_found(format!(
+                "worker {} does not exist",
+                self.seat.id
+            )));
             return ControlFlow::Continue(());
         }
         let journal = body.journal.clone();
         let component = body.component.clone();
-        let live = Live { seat: &self.seat, journal: &journal, component: &component };
+        let live = Live {
+            seat: &self.seat,
+            journal: &journal,
+            component: &component,
+        };
         let flag = body.is_committing.clone();
         let work = Box::pin(body.load(&self.seat));
         match attend(&mut self.mailbox, &mut self.desk, &live, &flag, work).await {
@@ -269,7 +301,9 @@ impl Actor {
     }
 
     async fn run_next(&mut self) -> ControlFlow<()> {
-        let Some(body) = &mut self.body else { return ControlFlow::Continue(()) };
+        let Some(body) = &mut self.body else {
+            return ControlFlow::Continue(());
+        };
         let Some(ticket) = self.desk.begin() else {
             self.desk.is_wanted = false;
             return ControlFlow::Continue(());
@@ -278,14 +312,22 @@ impl Actor {
             Some(input) => input,
             None => match read_input(&self.seat, body, ticket) {
                 Ok(input) => Arc::new(input),
-                Err(error) => return self.conclude(Ending::Failed(Failure::of_guest(error.to_string()))).await,
+                Err(error) => {
+                    return self
+                        .conclude(Ending::Failed(Failure::of_guest(error.to_string())))
+                        .await;
+                }
             },
         };
         let key = ticket.key.clone();
         self.seat.context.metrics.invocations.increment();
         let journal = body.journal.clone();
         let component = body.component.clone();
-        let live = Live { seat: &self.seat, journal: &journal, component: &component };
+        let live = Live {
+            seat: &self.seat,
+            journal: &journal,
+            component: &component,
+        };
         let flag = body.is_committing.clone();
         let work = body.run(&key, &input);
         match attend(&mut self.mailbox, &mut self.desk, &live, &flag, work).await {
@@ -299,7 +341,10 @@ impl Actor {
         match ending {
             Ending::Completed(result) => {
                 if let Some(ticket) = self.desk.current.take() {
-                    ticket.answer(&Ok(Answer { result, replayed: false }));
+                    ticket.answer(&Ok(Answer {
+                        result,
+                        replayed: false,
+                    }));
                 }
             }
             Ending::Failed(failure) => return self.failed(failure).await,
@@ -321,7 +366,10 @@ impl Actor {
     async fn failed(&mut self, failure: Failure) -> ControlFlow<()> {
         self.seat.context.metrics.invocations_failed.increment();
         tracing::debug!(worker = %self.seat.id, message = failure.message, "the guest failed");
-        let retry_from = self.body.as_ref().map_or(OplogIndex::FIRST, |body| body.invoked_at);
+        let retry_from = self
+            .body
+            .as_ref()
+            .map_or(OplogIndex::FIRST, |body| body.invoked_at);
         let entry = ErrorEntry {
             kind: failure.kind.into(),
             message: failure.message,
@@ -384,9 +432,19 @@ impl Actor {
             self.desk.give_up(&error);
             return ControlFlow::Continue(());
         }
-        let Some(body) = &self.body else { return ControlFlow::Continue(()) };
-        let (journal, component, flag) = (body.journal.clone(), body.component.clone(), body.is_committing.clone());
-        let live = Live { seat: &self.seat, journal: &journal, component: &component };
+        let Some(body) = &self.body else {
+            return ControlFlow::Continue(());
+        };
+        let (journal, component, flag) = (
+            body.journal.clone(),
+            body.component.clone(),
+            body.is_committing.clone(),
+        );
+        let live = Live {
+            seat: &self.seat,
+            journal: &journal,
+            component: &component,
+        };
         let pause = tokio::time::sleep(delay);
         match attend(&mut self.mailbox, &mut self.desk, &live, &flag, pause).await {
             Attended::Done(()) => ControlFlow::Continue(()),
@@ -423,9 +481,15 @@ impl Actor {
 
     async fn delete(&mut self, replies: Vec<Reply<()>>) -> ControlFlow<()> {
         self.drop_body();
-        let deleted = self.seat.shard.delete_worker(self.seat.epoch, &self.seat.id).await;
+        let deleted = self
+            .seat
+            .shard
+            .delete_worker(self.seat.epoch, &self.seat.id)
+            .await;
         let deleted = deleted.map_err(|error| match error {
-            kiln_store::Error::NotFound(_) => Error::not_found(format!("worker {} does not exist", self.seat.id)),
+            kiln_store::Error::NotFound(_) => {
+                Error::not_found(format!("worker {} does not exist", self.seat.id))
+            }
             other => other.into(),
         });
         match &deleted {
@@ -451,7 +515,9 @@ impl Actor {
         tracing::debug!(worker = %self.seat.id, %error, "the actor stops");
         self.drop_body();
         self.desk.give_up(error);
-        if let Some(Halt::Crash(replies) | Halt::Interrupt(replies) | Halt::Delete(replies)) = self.desk.halt.take() {
+        if let Some(Halt::Crash(replies) | Halt::Interrupt(replies) | Halt::Delete(replies)) =
+            self.desk.halt.take()
+        {
             answer_all(replies, &Err(error.clone()));
         }
         ControlFlow::Break(())
@@ -522,8 +588,14 @@ fn hear(desk: &mut Desk, live: &Live<'_>, message: Message) {
     match message {
         Message::Invoke(invoke) => desk.accept_meanwhile(live, invoke),
         Message::Create(create) => create_meanwhile(live, create),
-        Message::Interrupt { recover_immediately: true, reply } => desk.halt(Halt::Crash(vec![reply])),
-        Message::Interrupt { recover_immediately: false, reply } => desk.halt(Halt::Interrupt(vec![reply])),
+        Message::Interrupt {
+            recover_immediately: true,
+            reply,
+        } => desk.halt(Halt::Crash(vec![reply])),
+        Message::Interrupt {
+            recover_immediately: false,
+            reply,
+        } => desk.halt(Halt::Interrupt(vec![reply])),
         Message::Delete { reply } => desk.halt(Halt::Delete(vec![reply])),
         Message::Resume { reply, .. } | Message::Recover { reply } => {
             let _ = reply.send(Ok(()));
@@ -543,7 +615,11 @@ fn create_meanwhile(live: &Live<'_>, create: Create) {
             let _ = reply.send(Err(already_exists(live.seat)));
         }
         Ok(None) => {
-            let (journal, shard, id) = (live.journal.clone(), live.seat.shard.clone(), live.seat.id.clone());
+            let (journal, shard, id) = (
+                live.journal.clone(),
+                live.seat.shard.clone(),
+                live.seat.id.clone(),
+            );
             tokio::spawn(async move {
                 let record = match journal.commit().await {
                     Ok(_) => shard.worker(&id).map_err(Error::from),
@@ -560,7 +636,11 @@ fn create_meanwhile(live: &Live<'_>, create: Create) {
 }
 
 fn existing(seat: &Seat, record: WorkerRecord, ignore_existing: bool) -> Result<WorkerRecord, Error> {
-    if ignore_existing { Ok(record) } else { Err(already_exists(seat)) }
+    if ignore_existing {
+        Ok(record)
+    } else {
+        Err(already_exists(seat))
+    }
 }
 
 fn already_exists(seat: &Seat) -> Error {
@@ -575,7 +655,10 @@ fn read_input(seat: &Seat, body: &Body, ticket: &Ticket) -> Result<crate::invoke
             Some(Invocation::ExportedFunction(call)) => restore(&body.component, call),
             _ => Err(Error::corrupt("a pending invocation names no function")),
         },
-        _ => Err(Error::corrupt(format!("entry {} is no pending invocation", ticket.recorded_at))),
+        _ => Err(Error::corrupt(format!(
+            "entry {} is no pending invocation",
+            ticket.recorded_at
+        ))),
     }
 }
 
@@ -588,7 +671,10 @@ fn refuse_ended(record: &WorkerRecord) -> Result<(), Error> {
 }
 
 fn is_unfinished(status: WorkerStatus) -> bool {
-    matches!(status, WorkerStatus::Running | WorkerStatus::Suspended | WorkerStatus::Retrying)
+    matches!(
+        status,
+        WorkerStatus::Running | WorkerStatus::Suspended | WorkerStatus::Retrying
+    )
 }
 
 fn is_recoverable(status: WorkerStatus) -> bool {

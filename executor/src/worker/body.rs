@@ -60,7 +60,9 @@ impl Body {
     /// Prepares an existing worker.
     pub(crate) async fn of_record(seat: &Seat, record: &WorkerRecord) -> Result<Self, Error> {
         let registry = &seat.context.registry;
-        let version = registry.version(seat.id.component, ComponentVersion(record.component_version)).await?;
+        let version = registry
+            .version(seat.id.component, ComponentVersion(record.component_version))
+            .await?;
         let create = CreateEntry {
             component_version: record.component_version,
             args: record.args.clone(),
@@ -69,7 +71,11 @@ impl Body {
             ..CreateEntry::default()
         };
         let options = Options {
-            skipped: record.skipped_regions.iter().chain(&record.deleted_regions).collect::<Regions>(),
+            skipped: record
+                .skipped_regions
+                .iter()
+                .chain(&record.deleted_regions)
+                .collect::<Regions>(),
             ..Options::new(seat.id.clone(), seat.epoch, OplogIndex(record.oplog_index))
         };
         let mut body = Self::new(seat, &version, create, options).await?;
@@ -162,11 +168,15 @@ impl Body {
         {
             self.journal.take()?;
         }
-        let mut instance = Instance::start(&self.component, self.context.clone(), self.journal.clone()).await?;
+        let mut instance =
+            Instance::start(&self.component, self.context.clone(), self.journal.clone()).await?;
         seat.context.metrics.workers_loaded.increment();
         let unfinished = self.replay(&mut instance).await?;
         seat.activity.set_loaded(true);
-        self.resident = Some(Resident { instance, _place: place });
+        self.resident = Some(Resident {
+            instance,
+            _place: place,
+        });
         Ok(unfinished)
     }
 
@@ -180,7 +190,8 @@ impl Body {
                 Some(function) => function.clone(),
                 None => {
                     let found = self.component.function(&call.function_name);
-                    let function = found.map_err(|error| Ending::Failed(Failure::of_guest(error.to_string())))?;
+                    let function =
+                        found.map_err(|error| Ending::Failed(Failure::of_guest(error.to_string())))?;
                     functions.insert(call.function_name.clone(), function.clone());
                     function
                 }
@@ -196,7 +207,12 @@ impl Body {
     }
 
     /// The function gave a result: it must be the recorded one, bit by bit.
-    fn compare(&self, index: OplogIndex, recorded: Option<&Entry>, result: Option<&v1::Value>) -> Result<(), Ending> {
+    fn compare(
+        &self,
+        index: OplogIndex,
+        recorded: Option<&Entry>,
+        result: Option<&v1::Value>,
+    ) -> Result<(), Ending> {
         let Some(Entry::ExportedFunctionCompleted(completed)) = recorded else {
             return Err(self.diverged(index, recorded, "the end of the invocation"));
         };
@@ -233,7 +249,10 @@ impl Body {
 
 /// Records a result. From the commit on it counts.
 async fn complete(journal: &Journal, is_committing: &AtomicBool, result: Option<v1::Value>) -> Ending {
-    let entry = v1::ExportedFunctionCompletedEntry { response: result.clone(), consumed_fuel: 0 };
+    let entry = v1::ExportedFunctionCompletedEntry {
+        response: result.clone(),
+        consumed_fuel: 0,
+    };
     journal.append(Entry::ExportedFunctionCompleted(entry));
     match commit(journal, is_committing).await {
         Ok(()) => Ending::Completed(result),
@@ -249,5 +268,7 @@ async fn commit(journal: &Journal, is_committing: &AtomicBool) -> Result<(), jou
 }
 
 fn pairs(list: &[KeyValue]) -> Vec<(String, String)> {
-    list.iter().map(|pair| (pair.key.clone(), pair.value.clone())).collect()
+    list.iter()
+        .map(|pair| (pair.key.clone(), pair.value.clone()))
+        .collect()
 }

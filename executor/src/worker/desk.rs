@@ -49,7 +49,11 @@ pub(crate) enum Halt {
 impl Halt {
     /// The stronger of two; who asked for the weaker one is content with it too.
     fn and(self, other: Self) -> Self {
-        let (strong, weak) = if self.strength() >= other.strength() { (self, other) } else { (other, self) };
+        let (strong, weak) = if self.strength() >= other.strength() {
+            (self, other)
+        } else {
+            (other, self)
+        };
         let mut all = weak.replies();
         match strong {
             Self::Crash(replies) => Self::Crash(join(&mut all, replies)),
@@ -126,19 +130,37 @@ impl Desk {
         record: Option<&WorkerRecord>,
         body: &mut Body,
     ) -> Result<(), Error> {
-        let mut before: Vec<Ticket> = self.current.take().into_iter().chain(self.queue.drain(..)).collect();
+        let mut before: Vec<Ticket> = self
+            .current
+            .take()
+            .into_iter()
+            .chain(self.queue.drain(..))
+            .collect();
         let mut claim = |key: &str, recorded_at| -> Result<Ticket, Error> {
             if let Some(at) = before.iter().position(|ticket| ticket.key.as_str() == key) {
-                return Ok(Ticket { recorded_at, ..before.remove(at) });
+                return Ok(Ticket {
+                    recorded_at,
+                    ..before.remove(at)
+                });
             }
-            Ok(Ticket { key: IdempotencyKey::new(key)?, input: None, recorded_at, waiters: Vec::new() })
+            Ok(Ticket {
+                key: IdempotencyKey::new(key)?,
+                input: None,
+                recorded_at,
+                waiters: Vec::new(),
+            })
         };
         if let Some(record) = record {
             if let Some(key) = &record.current_idempotency_key {
                 self.current = Some(claim(key, record.current_invocation_index)?);
             }
-            for pending in record.pending_invocations.iter().filter(|pending| !pending.idempotency_key.is_empty()) {
-                self.queue.push_back(claim(&pending.idempotency_key, pending.oplog_index)?);
+            for pending in record
+                .pending_invocations
+                .iter()
+                .filter(|pending| !pending.idempotency_key.is_empty())
+            {
+                self.queue
+                    .push_back(claim(&pending.idempotency_key, pending.oplog_index)?);
             }
         }
         for mut ticket in before {

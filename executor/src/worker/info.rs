@@ -10,9 +10,15 @@ use kiln_proto::{
 ///
 /// # Errors
 /// `CORRUPT` for a record without an identity.
-pub(crate) fn worker_info(record: WorkerRecord, component: String, shard: ShardId) -> Result<WorkerInfo, Error> {
+pub(crate) fn worker_info(
+    record: WorkerRecord,
+    component: String,
+    shard: ShardId,
+) -> Result<WorkerInfo, Error> {
     let status = record.status();
-    let id = record.worker_id.ok_or_else(|| Error::corrupt("a worker record has no identity"))?;
+    let id = record
+        .worker_id
+        .ok_or_else(|| Error::corrupt("a worker record has no identity"))?;
     Ok(WorkerInfo {
         component,
         component_id: ComponentId::from_slice(&id.component_id)?.to_string(),

@@ -17,7 +17,10 @@ pub(crate) enum Message {
     /// Create the worker explicitly.
     Create(Create),
     /// Stop what runs; or, as a crash would, drop the instance and replay.
-    Interrupt { recover_immediately: bool, reply: Reply<()> },
+    Interrupt {
+        recover_immediately: bool,
+        reply: Reply<()>,
+    },
     /// Go on with what was interrupted or suspended.
     Resume { force: bool, reply: Reply<()> },
     /// Forget the worker.

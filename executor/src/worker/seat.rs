@@ -31,12 +31,15 @@ impl Seat {
 
     /// The record of a worker that must exist.
     pub(crate) fn existing(&self) -> Result<WorkerRecord, Error> {
-        self.record()?.ok_or_else(|| Error::not_found(format!("worker {} does not exist", self.id)))
+        self.record()?
+            .ok_or_else(|| Error::not_found(format!("worker {} does not exist", self.id)))
     }
 
     /// How the invocation with this key ended, if it did.
     pub(crate) fn finished(&self, key: &IdempotencyKey) -> Result<Option<Recorded>, Error> {
-        let Some(record) = self.shard.key_record(&self.id, key)? else { return Ok(None) };
+        let Some(record) = self.shard.key_record(&self.id, key)? else {
+            return Ok(None);
+        };
         if record.state() != State::Done {
             return Ok(None);
         }

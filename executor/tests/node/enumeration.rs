@@ -14,10 +14,16 @@ async fn pages_show_every_worker_once() {
     node.upload("counter").await;
     let names: BTreeSet<String> = (0..30).map(|number| format!("w{number:02}")).collect();
     for name in &names {
-        node.wave(&format!("counter/{name}"), "api.{get}", &[]).await.unwrap();
+        node.wave(&format!("counter/{name}"), "api.{get}", &[])
+            .await
+            .unwrap();
     }
-    let mut request =
-        v1::ListWorkersRequest { component: "counter".into(), precise: true, limit: 7, ..Default::default() };
+    let mut request = v1::ListWorkersRequest {
+        component: "counter".into(),
+        precise: true,
+        limit: 7,
+        ..Default::default()
+    };
     let mut seen = Vec::new();
     loop {
         let page = list(&node, request.clone()).await.unwrap();
@@ -33,18 +39,34 @@ async fn pages_show_every_worker_once() {
 
     request.cursor = String::new();
     request.limit = 30;
-    assert!(list(&node, request.clone()).await.unwrap().cursor.is_empty(), "everything fits");
+    assert!(
+        list(&node, request.clone()).await.unwrap().cursor.is_empty(),
+        "everything fits"
+    );
     request.filters = vec!["name startswith w0".into(), "status = idle".into()];
     assert_eq!(list(&node, request.clone()).await.unwrap().workers.len(), 10);
     request.filters = vec!["name ~ x".into()];
-    assert_eq!(list(&node, request.clone()).await.unwrap_err().code, ErrorCode::Invalid);
+    assert_eq!(
+        list(&node, request.clone()).await.unwrap_err().code,
+        ErrorCode::Invalid
+    );
     request.filters.clear();
     request.cursor = "zz".into();
     assert_eq!(list(&node, request).await.unwrap_err().code, ErrorCode::Invalid);
 
     for (filters, expected) in [(vec![], 30), (vec!["name like 1".to_owned()], 12)] {
-        let request = v1::CountWorkersRequest { component: "counter".into(), filters, precise: true };
-        let counted = node.workers.clone().count_workers(request).await.unwrap().into_inner();
+        let request = v1::CountWorkersRequest {
+            component: "counter".into(),
+            filters,
+            precise: true,
+        };
+        let counted = node
+            .workers
+            .clone()
+            .count_workers(request)
+            .await
+            .unwrap()
+            .into_inner();
         assert_eq!(counted.count, expected);
     }
 }

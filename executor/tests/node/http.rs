@@ -7,7 +7,13 @@ use tokio::{
 use crate::node::Node;
 
 /// One request on its own connection; status, head and body of the answer.
-async fn ask(address: &str, method: &str, path: &str, headers: &str, body: &str) -> (StatusCode, String, String) {
+async fn ask(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> (StatusCode, String, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let length = body.len();
     let request = format!(
@@ -35,18 +41,45 @@ async fn http_speaks_json() {
     let (status, head, body) = ask(&address, "POST", invoke, key, "[5]").await;
     assert_eq!(status, StatusCode::OK, "{body}");
     assert!(!head.contains("idempotent-replayed"));
-    assert!(body.contains("\"result\":5") && body.contains("\"idempotencyKey\":\"abc\""), "{body}");
+    assert!(
+        body.contains("\"result\":5") && body.contains("\"idempotencyKey\":\"abc\""),
+        "{body}"
+    );
     let (_, head, body) = ask(&address, "POST", invoke, key, "[5]").await;
-    assert!(head.contains("idempotent-replayed: true") && body.contains("\"result\":5"), "{head} {body}");
+    assert!(
+        head.contains("idempotent-replayed: true") && body.contains("\"result\":5"),
+        "{head} {body}"
+    );
 
     let (status, _, body) = ask(&address, "POST", invoke, "", "[\"x\"]").await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     assert!(body.contains("\"code\":\"INVALID\""), "{body}");
-    let (status, _, body) = ask(&address, "GET", "/v1/components/counter/workers?filter=name+%3D+h&precise=true", "", "").await;
-    assert!(status == StatusCode::OK && body.contains("\"worker\":\"h\""), "{body}");
+    let (status, _, body) = ask(
+        &address,
+        "GET",
+        "/v1/components/counter/workers?filter=name+%3D+h&precise=true",
+        "",
+        "",
+    )
+    .await;
+    assert!(
+        status == StatusCode::OK && body.contains("\"worker\":\"h\""),
+        "{body}"
+    );
     let (status, _, _) = ask(&address, "GET", "/v1/components/counter/workers/nobody", "", "").await;
     assert_eq!(status, StatusCode::NOT_FOUND);
-    for path in ["/healthz", "/readyz", "/metrics", "/v1/cluster", "/v1/components", "/v1/components/counter"] {
-        assert_eq!(ask(&address, "GET", path, "", "").await.0, StatusCode::OK, "{path}");
+    for path in [
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/v1/cluster",
+        "/v1/components",
+        "/v1/components/counter",
+    ] {
+        assert_eq!(
+            ask(&address, "GET", path, "", "").await.0,
+            StatusCode::OK,
+            "{path}"
+        );
     }
 }

@@ -6,9 +6,17 @@ use crate::node::{Node, invocation};
 async fn a_worker_counts_and_commits_once_a_call() {
     let node = Node::start().await;
     node.upload("counter").await;
-    assert_eq!(node.wave("counter/c1", "test:counter/api.{increment}", &["5"]).await.unwrap(), "5");
+    assert_eq!(
+        node.wave("counter/c1", "test:counter/api.{increment}", &["5"])
+            .await
+            .unwrap(),
+        "5"
+    );
     let before = node.store.stats().operations;
-    assert_eq!(node.wave("counter/c1", "api.{increment}", &["5"]).await.unwrap(), "10");
+    assert_eq!(
+        node.wave("counter/c1", "api.{increment}", &["5"]).await.unwrap(),
+        "10"
+    );
     assert_eq!(node.store.stats().operations - before, 1);
     let expected = [
         "create",
@@ -26,16 +34,28 @@ async fn a_worker_counts_and_commits_once_a_call() {
 async fn a_key_gives_one_execution_also_after_a_restart() {
     let node = Node::start().await;
     node.upload("counter").await;
-    let first = node.call("counter/c", "increment-by-wrong-name", &[], "k0").await.unwrap_err();
+    let first = node
+        .call("counter/c", "increment-by-wrong-name", &[], "k0")
+        .await
+        .unwrap_err();
     assert_eq!(first.code, ErrorCode::Invalid);
-    let first = node.call("counter/c", "api.{increment}", &["7"], "k1").await.unwrap();
+    let first = node
+        .call("counter/c", "api.{increment}", &["7"], "k1")
+        .await
+        .unwrap();
     assert!(!first.replayed);
-    let again = node.call("counter/c", "api.{increment}", &["7"], "k1").await.unwrap();
+    let again = node
+        .call("counter/c", "api.{increment}", &["7"], "k1")
+        .await
+        .unwrap();
     assert!(again.replayed);
     assert_eq!(again.result, first.result);
 
     let node = node.restart().await;
-    let again = node.call("counter/c", "api.{increment}", &["7"], "k1").await.unwrap();
+    let again = node
+        .call("counter/c", "api.{increment}", &["7"], "k1")
+        .await
+        .unwrap();
     assert!(again.replayed);
     assert_eq!(node.wave("counter/c", "api.{get}", &[]).await.unwrap(), "7");
 }
@@ -46,7 +66,10 @@ async fn calls_at_the_same_time_with_one_key_share_one_run() {
     node.upload("counter").await;
     let calls = (0..20).map(|_| node.call("counter/c", "api.{increment}", &["1"], "same"));
     let replies = futures::future::join_all(calls).await;
-    let first = replies.iter().filter(|reply| !reply.as_ref().unwrap().replayed).count();
+    let first = replies
+        .iter()
+        .filter(|reply| !reply.as_ref().unwrap().replayed)
+        .count();
     assert_eq!(first, 1);
     assert_eq!(node.wave("counter/c", "api.{get}", &[]).await.unwrap(), "1");
 }
@@ -61,7 +84,12 @@ async fn many_calls_of_many_workers_lose_nothing() {
     });
     futures::future::join_all(calls).await;
     for worker in 0..8 {
-        assert_eq!(node.wave(&format!("counter/w{worker}"), "api.{get}", &[]).await.unwrap(), "50");
+        assert_eq!(
+            node.wave(&format!("counter/w{worker}"), "api.{get}", &[])
+                .await
+                .unwrap(),
+            "50"
+        );
     }
 }
 
@@ -85,9 +113,14 @@ async fn wrong_requests_leave_no_trace() {
     node.upload("counter").await;
     let cases = [
         ("nobody/c", "api.{get}", vec![], ErrorCode::NotFound),
-        ("counter/c", "api.{got}", vec![], ErrorCode::Invalid),
+        ("counter/c", "api.{got}", vec![], ErrorCode::NotFound),
         ("counter/c", "api.{increment}", vec![], ErrorCode::Invalid),
-        ("counter/c", "api.{increment}", vec!["\"five\""], ErrorCode::Invalid),
+        (
+            "counter/c",
+            "api.{increment}",
+            vec!["\"five\""],
+            ErrorCode::Invalid,
+        ),
         ("counter/a\u{7}", "api.{get}", vec![], ErrorCode::Invalid),
     ];
     for (worker, function, arguments, code) in cases {
@@ -95,5 +128,11 @@ async fn wrong_requests_leave_no_trace() {
         assert_eq!(error.code, code, "{worker} {function}: {error}");
     }
     assert_eq!(node.get("counter/c").await.unwrap_err().code, ErrorCode::NotFound);
-    assert_eq!(node.upload_bytes("text", b"not a component", false).await.unwrap_err().code, ErrorCode::Invalid);
+    assert_eq!(
+        node.upload_bytes("text", b"not a component", false)
+            .await
+            .unwrap_err()
+            .code,
+        ErrorCode::Invalid
+    );
 }

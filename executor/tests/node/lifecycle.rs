@@ -14,24 +14,47 @@ async fn effects_are_the_same_after_a_restart() {
     }
     let before = node.wave("effects/e", "api.{observed}", &[]).await.unwrap();
     let node = node.restart().await;
-    assert_eq!(node.wave("effects/e", "api.{observed}", &[]).await.unwrap(), before);
+    assert_eq!(
+        node.wave("effects/e", "api.{observed}", &[]).await.unwrap(),
+        before
+    );
     node.interrupt("effects/e", true).await.unwrap();
-    assert_eq!(node.wave("effects/e", "api.{observed}", &[]).await.unwrap(), before);
+    assert_eq!(
+        node.wave("effects/e", "api.{observed}", &[]).await.unwrap(),
+        before
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trap_is_retried_and_then_fails_the_worker() {
     let node = Node::start().await;
     node.upload("effects").await;
-    let first = node.wave("effects/t", "api.{trap}", &["\"boom\""]).await.unwrap_err();
+    let first = node
+        .wave("effects/t", "api.{trap}", &["\"boom\""])
+        .await
+        .unwrap_err();
     assert_eq!(first.code, ErrorCode::WorkerFailed);
     assert!(first.message.starts_with("Invocation failed: "), "{first}");
-    assert!(first.message.contains("boom"), "the guest's stderr is told: {first}");
+    assert!(
+        first.message.contains("boom"),
+        "the guest's stderr is told: {first}"
+    );
     let later = node.wave("effects/t", "api.{observe}", &[]).await.unwrap_err();
-    assert!(later.message.starts_with("Previous invocation failed: "), "{later}");
-    let errors = node.kinds("effects/t").await.iter().filter(|kind| *kind == "error").count();
+    assert!(
+        later.message.starts_with("Previous invocation failed: "),
+        "{later}"
+    );
+    let errors = node
+        .kinds("effects/t")
+        .await
+        .iter()
+        .filter(|kind| *kind == "error")
+        .count();
     assert_eq!(errors, 3);
-    assert_eq!(node.get("effects/t").await.unwrap().status(), WorkerStatus::Failed);
+    assert_eq!(
+        node.get("effects/t").await.unwrap().status(),
+        WorkerStatus::Failed
+    );
     node.delete("effects/t").await.unwrap();
     assert_eq!(node.wave("effects/t", "api.{observe}", &[]).await.unwrap(), "1");
 }
@@ -44,7 +67,10 @@ async fn an_exit_ends_the_worker() {
     assert_eq!(first.message, "Process exited");
     let later = node.wave("effects/x", "api.{observe}", &[]).await.unwrap_err();
     assert_eq!(later.message, "Previous invocation exited");
-    assert_eq!(node.get("effects/x").await.unwrap().status(), WorkerStatus::Exited);
+    assert_eq!(
+        node.get("effects/x").await.unwrap().status(),
+        WorkerStatus::Exited
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,7 +87,10 @@ async fn an_endless_loop_can_be_interrupted_and_resumed_and_deleted() {
     let error = spun.unwrap_err();
     assert_eq!(error.code, ErrorCode::Interrupted);
     assert_eq!(error.message, "Interrupted via the Golem API");
-    assert_eq!(node.get("effects/s").await.unwrap().status(), WorkerStatus::WorkerInterrupted);
+    assert_eq!(
+        node.get("effects/s").await.unwrap().status(),
+        WorkerStatus::WorkerInterrupted
+    );
 
     node.resume("effects/s").await.unwrap();
     node.until("effects/s", WorkerStatus::Running).await;
@@ -91,24 +120,51 @@ async fn an_endless_loop_can_be_interrupted_and_resumed_and_deleted() {
 async fn creation_is_explicit_once_and_pins_the_version() {
     let node = Node::start().await;
     node.upload("effects").await;
-    let pair = |key: &str, value: &str| v1::KeyValue { key: key.into(), value: value.into() };
+    let pair = |key: &str, value: &str| v1::KeyValue {
+        key: key.into(),
+        value: value.into(),
+    };
     let mut request = v1::CreateWorkerRequest {
         worker: Some(reference("effects/made")),
         args: vec!["one".into(), "two".into()],
         env: vec![pair("COLOUR", "red")],
         ..v1::CreateWorkerRequest::default()
     };
-    let made = node.workers.clone().create_worker(request.clone()).await.unwrap().into_inner().worker.unwrap();
-    assert_eq!((made.status(), made.version, made.oplog_index), (WorkerStatus::Idle, 0, 1));
-    let again = node.workers.clone().create_worker(request.clone()).await.unwrap_err();
+    let made = node
+        .workers
+        .clone()
+        .create_worker(request.clone())
+        .await
+        .unwrap()
+        .into_inner()
+        .worker
+        .unwrap();
+    assert_eq!(
+        (made.status(), made.version, made.oplog_index),
+        (WorkerStatus::Idle, 0, 1)
+    );
+    let again = node
+        .workers
+        .clone()
+        .create_worker(request.clone())
+        .await
+        .unwrap_err();
     assert_eq!(kiln_proto::Error::from(again).code, ErrorCode::AlreadyExists);
     request.ignore_existing = true;
     node.workers.clone().create_worker(request).await.unwrap();
-    assert_eq!(node.wave("effects/made", "api.{args}", &[]).await.unwrap(), "[\"one\", \"two\"]");
+    assert_eq!(
+        node.wave("effects/made", "api.{args}", &[]).await.unwrap(),
+        "[\"one\", \"two\"]"
+    );
     let env = node.wave("effects/made", "api.{env}", &[]).await.unwrap();
-    assert!(env.contains("(\"COLOUR\", \"red\")") && env.contains("(\"GOLEM_WORKER_NAME\", \"made\")"), "{env}");
+    assert!(
+        env.contains("(\"COLOUR\", \"red\")") && env.contains("(\"GOLEM_WORKER_NAME\", \"made\")"),
+        "{env}"
+    );
 
-    node.upload_bytes("effects", &guest_bytes("effects"), true).await.unwrap();
+    node.upload_bytes("effects", &guest_bytes("effects"), true)
+        .await
+        .unwrap();
     node.wave("effects/new", "api.{observe}", &[]).await.unwrap();
     assert_eq!(node.get("effects/new").await.unwrap().version, 1);
     assert_eq!(node.get("effects/made").await.unwrap().version, 0);
@@ -116,7 +172,11 @@ async fn creation_is_explicit_once_and_pins_the_version() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_workers_than_fit_in_memory_all_answer() {
-    let node = Node::start_with(Limits { loaded_workers_max: 4, ..Limits::default() }).await;
+    let node = Node::start_with(Limits {
+        loaded_workers_max: 4,
+        ..Limits::default()
+    })
+    .await;
     node.upload("counter").await;
     for round in 1..=3 {
         let calls = (0..24).map(|worker| {

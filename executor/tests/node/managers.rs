@@ -34,7 +34,10 @@ impl PlayedManagers {
         let mut state = self.state.lock();
         state.version += 1;
         let placement = |shard| {
-            let led = report.shards.iter().find(|known| known.shard == shard && known.leader != 0);
+            let led = report
+                .shards
+                .iter()
+                .find(|known| known.shard == shard && known.leader != 0);
             v1::ShardPlacement {
                 shard,
                 replicas: vec![report.node_id],
@@ -78,7 +81,11 @@ impl ShardManagerService for PlayedManagers {
         let played = self.clone();
         let notices = request.into_inner().map(move |report| {
             let map = Some(played.map(&report?));
-            Ok(v1::ManagerNotice { cluster_id: "played".into(), lease_ms: 3000, map })
+            Ok(v1::ManagerNotice {
+                cluster_id: "played".into(),
+                lease_ms: 3000,
+                map,
+            })
         });
         Ok(Response::new(Box::pin(notices)))
     }
@@ -91,14 +98,20 @@ impl ShardManagerService for PlayedManagers {
         let state = self.state.lock();
         let is_named = |known: &&v1::ComponentVersion| {
             known.name == request.component
-                || uuid::Uuid::from_slice(&known.component_id).is_ok_and(|id| id.to_string() == request.component)
+                || uuid::Uuid::from_slice(&known.component_id)
+                    .is_ok_and(|id| id.to_string() == request.component)
         };
         let versions: Vec<_> = state.components.iter().filter(is_named).collect();
-        let latest = versions.last().ok_or_else(|| Error::not_found(format!("no component \"{}\"", request.component)))?;
+        let latest = versions
+            .last()
+            .ok_or_else(|| Error::not_found(format!("no component \"{}\"", request.component)))?;
         let wanted = request.version.unwrap_or(latest.version);
         let found = versions.iter().find(|known| known.version == wanted);
         let found = found.ok_or_else(|| Error::not_found(format!("no version {wanted}")))?;
-        Ok(Response::new(v1::FindComponentResponse { component: Some((**found).clone()), latest: latest.version }))
+        Ok(Response::new(v1::FindComponentResponse {
+            component: Some((**found).clone()),
+            latest: latest.version,
+        }))
     }
 
     async fn register_component(
@@ -107,11 +120,17 @@ impl ShardManagerService for PlayedManagers {
     ) -> Result<Response<v1::RegisterComponentResponse>, Status> {
         let request = request.into_inner();
         let mut state = self.state.lock();
-        let before = state.components.iter().filter(|known| known.name == request.name).next_back().cloned();
+        let before = state
+            .components
+            .iter()
+            .filter(|known| known.name == request.name)
+            .next_back()
+            .cloned();
         let component = v1::ComponentVersion {
-            component_id: before
-                .as_ref()
-                .map_or_else(|| Bytes::copy_from_slice(uuid::Uuid::new_v4().as_bytes()), |known| known.component_id.clone()),
+            component_id: before.as_ref().map_or_else(
+                || Bytes::copy_from_slice(uuid::Uuid::new_v4().as_bytes()),
+                |known| known.component_id.clone(),
+            ),
             name: request.name,
             version: before.map_or(0, |known| known.version + 1),
             size: request.size,
@@ -120,7 +139,9 @@ impl ShardManagerService for PlayedManagers {
             ..v1::ComponentVersion::default()
         };
         state.components.push(component.clone());
-        Ok(Response::new(v1::RegisterComponentResponse { component: Some(component) }))
+        Ok(Response::new(v1::RegisterComponentResponse {
+            component: Some(component),
+        }))
     }
 
     async fn list_registry(
@@ -137,7 +158,12 @@ impl ShardManagerService for PlayedManagers {
     ) -> Result<Response<v1::PutBlobChunkResponse>, Status> {
         let request = request.into_inner();
         assert_eq!(crc32c::crc32c(&request.bytes), request.checksum);
-        self.state.lock().blobs.entry(request.digest).or_default().push(request.bytes);
+        self.state
+            .lock()
+            .blobs
+            .entry(request.digest)
+            .or_default()
+            .push(request.bytes);
         Ok(Response::new(v1::PutBlobChunkResponse {}))
     }
 
@@ -158,7 +184,10 @@ impl ShardManagerService for PlayedManagers {
         Err(Status::unimplemented("played"))
     }
 
-    async fn get_map(&self, _request: Request<v1::GetMapRequest>) -> Result<Response<v1::ClusterMap>, Status> {
+    async fn get_map(
+        &self,
+        _request: Request<v1::GetMapRequest>,
+    ) -> Result<Response<v1::ClusterMap>, Status> {
         Err(Status::unimplemented("played"))
     }
 

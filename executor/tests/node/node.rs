@@ -6,8 +6,8 @@ use kiln_proto::{
     Error,
     v1::{
         self, component_service_client::ComponentServiceClient, invoke_request::Arguments,
-        shard_manager_service_server::ShardManagerServiceServer, shard_service_client::ShardServiceClient, upload_component_request::Part,
-        worker_service_client::WorkerServiceClient,
+        shard_manager_service_server::ShardManagerServiceServer, shard_service_client::ShardServiceClient,
+        upload_component_request::Part, worker_service_client::WorkerServiceClient,
     },
 };
 use kiln_store::Store;
@@ -73,14 +73,27 @@ impl Node {
             .add_service(ShardManagerServiceServer::new(managers.clone()));
         let serving = tokio::spawn(async move {
             let incoming = TcpListenerStream::new(listener);
-            let _ = Server::builder().add_routes(routes).serve_with_incoming(incoming).await;
+            let _ = Server::builder()
+                .add_routes(routes)
+                .serve_with_incoming(incoming)
+                .await;
         });
-        let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy();
+        let channel = Endpoint::from_shared(format!("http://{address}"))
+            .unwrap()
+            .connect_lazy();
         for shard in 0..SHARDS {
-            let request = v1::InitializeShardRequest { shard, members: vec![store.node_id().0] };
-            ShardServiceClient::new(channel.clone()).initialize_shard(request).await.unwrap();
+            let request = v1::InitializeShardRequest {
+                shard,
+                members: vec![store.node_id().0],
+            };
+            ShardServiceClient::new(channel.clone())
+                .initialize_shard(request)
+                .await
+                .unwrap();
         }
-        tokio::time::timeout(PATIENCE, executor.ready()).await.expect("every shard has an owner");
+        tokio::time::timeout(PATIENCE, executor.ready())
+            .await
+            .expect("every shard has an owner");
         Self {
             store,
             executor,
@@ -95,7 +108,9 @@ impl Node {
 
     /// Uploads one of the built guests under its own name.
     pub(crate) async fn upload(&self, guest: &str) -> v1::ComponentVersion {
-        self.upload_bytes(guest, &guest_bytes(guest), false).await.unwrap()
+        self.upload_bytes(guest, &guest_bytes(guest), false)
+            .await
+            .unwrap()
     }
 
     pub(crate) async fn upload_bytes(
@@ -104,13 +119,25 @@ impl Node {
         bytes: &[u8],
         update: bool,
     ) -> Result<v1::ComponentVersion, Error> {
-        let header = v1::UploadHeader { name: name.into(), update, ..v1::UploadHeader::default() };
-        let mut parts = vec![v1::UploadComponentRequest { part: Some(Part::Header(header)) }];
+        let header = v1::UploadHeader {
+            name: name.into(),
+            update,
+            ..v1::UploadHeader::default()
+        };
+        let mut parts = vec![v1::UploadComponentRequest {
+            part: Some(Part::Header(header)),
+        }];
         for chunk in bytes.chunks(1 << 20) {
             let chunk = Bytes::copy_from_slice(chunk);
-            parts.push(v1::UploadComponentRequest { part: Some(Part::Chunk(chunk)) });
+            parts.push(v1::UploadComponentRequest {
+                part: Some(Part::Chunk(chunk)),
+            });
         }
-        let reply = self.components.clone().upload_component(tokio_stream::iter(parts)).await?;
+        let reply = self
+            .components
+            .clone()
+            .upload_component(tokio_stream::iter(parts))
+            .await?;
         Ok(reply.into_inner().component.unwrap())
     }
 
@@ -126,43 +153,82 @@ impl Node {
     }
 
     pub(crate) async fn invoke(&self, request: v1::InvokeRequest) -> Result<v1::InvokeResponse, Error> {
-        let reply = tokio::time::timeout(PATIENCE, self.workers.clone().invoke(request)).await.expect("an answer");
+        let reply = tokio::time::timeout(PATIENCE, self.workers.clone().invoke(request))
+            .await
+            .expect("an answer");
         Ok(reply?.into_inner())
     }
 
     /// The same, with the result as WAVE text.
-    pub(crate) async fn wave(&self, worker: &str, function: &str, arguments: &[&str]) -> Result<String, Error> {
+    pub(crate) async fn wave(
+        &self,
+        worker: &str,
+        function: &str,
+        arguments: &[&str],
+    ) -> Result<String, Error> {
         let reply = self.call(worker, function, arguments, "").await?;
-        Ok(reply.result.as_ref().map(kiln_proto::convert::to_wave).unwrap_or_default())
+        Ok(reply
+            .result
+            .as_ref()
+            .map(kiln_proto::convert::to_wave)
+            .unwrap_or_default())
     }
 
     pub(crate) async fn get(&self, worker: &str) -> Result<v1::WorkerInfo, Error> {
-        let request = v1::GetWorkerRequest { worker: Some(reference(worker)) };
-        Ok(self.workers.clone().get_worker(request).await?.into_inner().worker.unwrap())
+        let request = v1::GetWorkerRequest {
+            worker: Some(reference(worker)),
+        };
+        Ok(self
+            .workers
+            .clone()
+            .get_worker(request)
+            .await?
+            .into_inner()
+            .worker
+            .unwrap())
     }
 
     /// The worker's oplog, as names of kinds.
     pub(crate) async fn kinds(&self, worker: &str) -> Vec<String> {
-        let request = v1::GetOplogRequest { worker: Some(reference(worker)), ..v1::GetOplogRequest::default() };
-        let page = self.workers.clone().get_oplog(request).await.unwrap().into_inner();
+        let request = v1::GetOplogRequest {
+            worker: Some(reference(worker)),
+            ..v1::GetOplogRequest::default()
+        };
+        let page = self
+            .workers
+            .clone()
+            .get_oplog(request)
+            .await
+            .unwrap()
+            .into_inner();
         let kinds = page.entries.iter().map(kiln_proto::convert::json::oplog_entry);
-        kinds.map(|entry| entry["type"].as_str().unwrap().to_owned()).collect()
+        kinds
+            .map(|entry| entry["type"].as_str().unwrap().to_owned())
+            .collect()
     }
 
     pub(crate) async fn interrupt(&self, worker: &str, recover_immediately: bool) -> Result<(), Error> {
-        let request = v1::InterruptWorkerRequest { worker: Some(reference(worker)), recover_immediately };
+        let request = v1::InterruptWorkerRequest {
+            worker: Some(reference(worker)),
+            recover_immediately,
+        };
         self.workers.clone().interrupt_worker(request).await?;
         Ok(())
     }
 
     pub(crate) async fn resume(&self, worker: &str) -> Result<(), Error> {
-        let request = v1::ResumeWorkerRequest { worker: Some(reference(worker)), force: false };
+        let request = v1::ResumeWorkerRequest {
+            worker: Some(reference(worker)),
+            force: false,
+        };
         self.workers.clone().resume_worker(request).await?;
         Ok(())
     }
 
     pub(crate) async fn delete(&self, worker: &str) -> Result<(), Error> {
-        let request = v1::DeleteWorkerRequest { worker: Some(reference(worker)) };
+        let request = v1::DeleteWorkerRequest {
+            worker: Some(reference(worker)),
+        };
         self.workers.clone().delete_worker(request).await?;
         Ok(())
     }
@@ -179,7 +245,9 @@ impl Node {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, reached).await.unwrap_or_else(|_| panic!("{worker} never became {status:?}"))
+        tokio::time::timeout(PATIENCE, reached)
+            .await
+            .unwrap_or_else(|_| panic!("{worker} never became {status:?}"))
     }
 }
 
@@ -194,18 +262,25 @@ async fn open_store(path: PathBuf) -> Store {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, opened).await.expect("the store opens")
+    tokio::time::timeout(PATIENCE, opened)
+        .await
+        .expect("the store opens")
 }
 
 pub(crate) fn guest_bytes(guest: &str) -> Vec<u8> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/guests/built").join(format!("{guest}.wasm"));
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../tests/guests/built")
+        .join(format!("{guest}.wasm"));
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// `COMPONENT/WORKER`.
 pub(crate) fn reference(worker: &str) -> v1::WorkerRef {
     let (component, worker) = worker.split_once('/').unwrap();
-    v1::WorkerRef { component: component.into(), worker: worker.into() }
+    v1::WorkerRef {
+        component: component.into(),
+        worker: worker.into(),
+    }
 }
 
 pub(crate) fn invocation(worker: &str, function: &str, arguments: &[&str], key: &str) -> v1::InvokeRequest {

@@ -25,7 +25,9 @@ impl ClusterService for Cluster {
         _request: Request<v1::ListNodesRequest>,
     ) -> Result<Response<v1::ListNodesResponse>, Status> {
         let map = self.0.router.view.map();
-        Ok(Response::new(v1::ListNodesResponse { nodes: map.wire.nodes.clone() }))
+        Ok(Response::new(v1::ListNodesResponse {
+            nodes: map.wire.nodes.clone(),
+        }))
     }
 
     async fn list_shards(
@@ -33,7 +35,12 @@ impl ClusterService for Cluster {
         _request: Request<v1::ListShardsRequest>,
     ) -> Result<Response<v1::ListShardsResponse>, Status> {
         let map = self.0.router.view.map();
-        let shards = map.wire.shards.iter().map(|placement| self.shard_info(placement)).collect();
+        let shards = map
+            .wire
+            .shards
+            .iter()
+            .map(|placement| self.shard_info(placement))
+            .collect();
         Ok(Response::new(v1::ListShardsResponse { shards }))
     }
 
@@ -44,13 +51,21 @@ impl ClusterService for Cluster {
         let view = &self.0.router.view;
         let map = view.map();
         let route = |placement: &v1::ShardPlacement| {
-            let seen = self.0.router.shards.leader(ShardId(placement.shard)).or(view.owner(ShardId(placement.shard)));
+            let seen = self
+                .0
+                .router
+                .shards
+                .leader(ShardId(placement.shard))
+                .or(view.owner(ShardId(placement.shard)));
             v1::ShardRoute {
                 replicas: placement.replicas.clone(),
                 owner: seen.map_or(placement.reported_owner, |owner| owner.0),
             }
         };
-        let address = |node: &v1::NodeInfo| v1::NodeAddress { node_id: node.node_id, address: node.address.clone() };
+        let address = |node: &v1::NodeInfo| v1::NodeAddress {
+            node_id: node.node_id,
+            address: node.address.clone(),
+        };
         Ok(Response::new(v1::GetRoutesResponse {
             map_version: map.wire.version,
             shards: map.wire.shards.iter().map(route).collect(),
@@ -62,7 +77,10 @@ impl ClusterService for Cluster {
         &self,
         _request: Request<v1::GetStatsRequest>,
     ) -> Result<Response<v1::GetStatsResponse>, Status> {
-        let mut response = v1::GetStatsResponse { pid: std::process::id(), ..Default::default() };
+        let mut response = v1::GetStatsResponse {
+            pid: std::process::id(),
+            ..Default::default()
+        };
         if let Some(store) = self.0.router.shards.store() {
             let stats = store.stats();
             response.node_id = store.node_id().0;
@@ -107,10 +125,20 @@ pub(crate) fn status(map: &Map) -> v1::GetClusterStatusResponse {
     v1::GetClusterStatusResponse {
         cluster_id: wire.cluster_id.clone(),
         shards: wire.shard_count,
-        shards_with_owner: count(wire.shards.iter().filter(|shard| shard.reported_owner != 0).count()),
+        shards_with_owner: count(
+            wire.shards
+                .iter()
+                .filter(|shard| shard.reported_owner != 0)
+                .count(),
+        ),
         replication_factor: wire.replication_factor,
         managers: count(wire.nodes.iter().filter(manages).count().max(wire.managers.len())),
-        executors_alive: count(executors.iter().filter(|node| node.status() != NodeStatus::Dead).count()),
+        executors_alive: count(
+            executors
+                .iter()
+                .filter(|node| node.status() != NodeStatus::Dead)
+                .count(),
+        ),
         executors: count(executors.len()),
         manager_leader: leader.map_or(0, |node| node.node_id),
         map_version: wire.version,
@@ -135,11 +163,19 @@ fn problems(map: &Map) -> Vec<String> {
         problems.push(format!("nobody owns the shards {}", ownerless.join(", ")));
     }
     for node in wire.nodes.iter().filter(|node| node.status() == NodeStatus::Dead) {
-        let name = if node.name.is_empty() { node.node_id.to_string() } else { node.name.clone() };
+        let name = if node.name.is_empty() {
+            node.node_id.to_string()
+        } else {
+            node.name.clone()
+        };
         problems.push(format!("node {name} at {} does not report", node.address));
     }
     let factor = wire.replication_factor as usize;
-    let thin = wire.shards.iter().filter(|shard| shard.replicas.len() < factor).count();
+    let thin = wire
+        .shards
+        .iter()
+        .filter(|shard| shard.replicas.len() < factor)
+        .count();
     if thin > 0 {
         problems.push(format!("{thin} shards have fewer than {factor} replicas"));
     }

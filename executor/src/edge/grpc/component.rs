@@ -24,7 +24,9 @@ impl ComponentService for Component {
         let size_max = self.0.context.limits.component_bytes_max;
         let new = receive(request.into_inner(), size_max).await?;
         let component = self.0.add_component(new).await?;
-        Ok(Response::new(v1::UploadComponentResponse { component: Some(component) }))
+        Ok(Response::new(v1::UploadComponentResponse {
+            component: Some(component),
+        }))
     }
 
     async fn list_components(
@@ -57,15 +59,26 @@ async fn receive(
             return Err(Error::invalid("an upload has one header"));
         };
         if bytes.len() + chunk.len() > size_max {
-            return Err(Error::limit_exceeded(format!("a component has at most {size_max} bytes")));
+            return Err(Error::limit_exceeded(format!(
+                "a component has at most {size_max} bytes"
+            )));
         }
         bytes.extend_from_slice(&chunk);
     }
-    Ok(NewVersion { header, bytes: bytes.freeze() })
+    Ok(NewVersion {
+        header,
+        bytes: bytes.freeze(),
+    })
 }
 
 async fn next(parts: &mut Streaming<v1::UploadComponentRequest>) -> Result<Option<Part>, Error> {
     let message = tokio::time::timeout(CHUNK_PATIENCE, parts.message()).await;
     let message = message.map_err(|_| Error::deadline_exceeded("the upload stands still"))??;
-    message.map(|message| message.part.ok_or_else(|| Error::invalid("an upload's message is empty"))).transpose()
+    message
+        .map(|message| {
+            message
+                .part
+                .ok_or_else(|| Error::invalid("an upload's message is empty"))
+        })
+        .transpose()
 }

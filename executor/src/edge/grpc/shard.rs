@@ -20,7 +20,8 @@ pub(super) struct ShardControl(pub(super) Arc<Api>);
 impl ShardControl {
     fn replica(&self, shard: u32) -> Result<Shard, Error> {
         let replica = self.0.router.shards.replica(ShardId(shard));
-        let replica = replica.ok_or_else(|| Error::not_found(format!("this node has no replica of shard {shard}")))?;
+        let replica =
+            replica.ok_or_else(|| Error::not_found(format!("this node has no replica of shard {shard}")))?;
         Ok(replica.shard.clone())
     }
 
@@ -28,7 +29,11 @@ impl ShardControl {
     fn led_replica(&self, shard: u32) -> Result<Shard, Error> {
         let replica = self.replica(shard)?;
         let leadership = *replica.group().leadership().borrow();
-        if leadership.is_self { Ok(replica) } else { Err(self.not_owner(shard, leadership.leader)) }
+        if leadership.is_self {
+            Ok(replica)
+        } else {
+            Err(self.not_owner(shard, leadership.leader))
+        }
     }
 
     fn not_owner(&self, shard: u32, leader: Option<NodeId>) -> Error {
@@ -36,13 +41,17 @@ impl ShardControl {
         Error::not_owner(v1::OwnerHint {
             shard,
             node_id: leader.map_or(0, |leader| leader.0),
-            address: leader.and_then(|leader| map.address(leader)).unwrap_or_default().to_owned(),
+            address: leader
+                .and_then(|leader| map.address(leader))
+                .unwrap_or_default()
+                .to_owned(),
         })
     }
 
     fn patience<T>(&self, request: &Request<T>) -> Patience {
         // Never passed on: the sender has looked for the owner itself.
-        let mut patience = Patience::from_metadata(request.metadata(), Some(self.0.context.limits.control_timeout));
+        let mut patience =
+            Patience::from_metadata(request.metadata(), Some(self.0.context.limits.control_timeout));
         patience.hops = patience.hops.max(1);
         patience
     }
@@ -64,7 +73,12 @@ impl ShardService for ShardControl {
         let request = request.into_inner();
         let members: Vec<NodeId> = request.members.iter().copied().map(NodeId).collect();
         let replica = self.0.router.shards.ensure(ShardId(request.shard)).await?;
-        replica.shard.group().initialize(&members).await.map_err(Error::from)?;
+        replica
+            .shard
+            .group()
+            .initialize(&members)
+            .await
+            .map_err(Error::from)?;
         Ok(Response::new(v1::InitializeShardResponse {}))
     }
 
@@ -109,7 +123,12 @@ impl ShardService for ShardControl {
             let replica = self.replica(request.shard)?;
             return Ok(Response::new(scan_rows(&replica, &request, |_, _| {})?));
         }
-        Ok(Response::new(self.0.router.route(shard, patience, Arc::new(ScanShard(request))).await?))
+        Ok(Response::new(
+            self.0
+                .router
+                .route(shard, patience, Arc::new(ScanShard(request)))
+                .await?,
+        ))
     }
 
     async fn count_shard(
@@ -123,7 +142,12 @@ impl ShardService for ShardControl {
             let replica = self.replica(request.shard)?;
             return Ok(Response::new(count_rows(&replica, &request, |_, _| {})?));
         }
-        Ok(Response::new(self.0.router.route(shard, patience, Arc::new(CountShard(request))).await?))
+        Ok(Response::new(
+            self.0
+                .router
+                .route(shard, patience, Arc::new(CountShard(request)))
+                .await?,
+        ))
     }
 
     async fn checksum_shard(
@@ -132,7 +156,9 @@ impl ShardService for ShardControl {
     ) -> Result<Response<v1::ChecksumShardResponse>, Status> {
         let replica = self.replica(request.into_inner().shard)?;
         let checksum = tokio::task::spawn_blocking(move || replica.checksum()).await;
-        let checksum = checksum.map_err(|_| Error::internal("the checksum was aborted"))?.map_err(Error::from)?;
+        let checksum = checksum
+            .map_err(|_| Error::internal("the checksum was aborted"))?
+            .map_err(Error::from)?;
         Ok(Response::new(v1::ChecksumShardResponse {
             applied_index: checksum.applied_index,
             workers: checksum.workers,

@@ -30,15 +30,22 @@ impl Worker {
         let patience = self.patience(&request);
         let request = request.into_inner();
         let worker = worker(&request);
-        Ok(Response::new(self.0.on_worker(worker.as_ref(), request, patience).await?))
+        Ok(Response::new(
+            self.0.on_worker(worker.as_ref(), request, patience).await?,
+        ))
     }
 }
 
 #[tonic::async_trait]
 impl WorkerService for Worker {
-    async fn invoke(&self, request: Request<v1::InvokeRequest>) -> Result<Response<v1::InvokeResponse>, Status> {
+    async fn invoke(
+        &self,
+        request: Request<v1::InvokeRequest>,
+    ) -> Result<Response<v1::InvokeResponse>, Status> {
         let patience = Patience::from_metadata(request.metadata(), None);
-        Ok(Response::new(self.0.invoke(request.into_inner(), patience).await?))
+        Ok(Response::new(
+            self.0.invoke(request.into_inner(), patience).await?,
+        ))
     }
 
     async fn create_worker(
@@ -88,7 +95,9 @@ impl WorkerService for Worker {
         request: Request<v1::ListWorkersRequest>,
     ) -> Result<Response<v1::ListWorkersResponse>, Status> {
         let patience = self.patience(&request);
-        Ok(Response::new(self.0.enumerator.list(request.into_inner(), patience).await?))
+        Ok(Response::new(
+            self.0.enumerator.list(request.into_inner(), patience).await?,
+        ))
     }
 
     async fn count_workers(
@@ -96,6 +105,8 @@ impl WorkerService for Worker {
         request: Request<v1::CountWorkersRequest>,
     ) -> Result<Response<v1::CountWorkersResponse>, Status> {
         let patience = self.patience(&request);
-        Ok(Response::new(self.0.enumerator.count(request.into_inner(), patience).await?))
+        Ok(Response::new(
+            self.0.enumerator.count(request.into_inner(), patience).await?,
+        ))
     }
 }

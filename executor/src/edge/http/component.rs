@@ -24,7 +24,10 @@ pub(super) async fn add(
     Query(new): Query<NewComponent>,
     bytes: Bytes,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    let header = v1::UploadHeader { name: new.name, ..v1::UploadHeader::default() };
+    let header = v1::UploadHeader {
+        name: new.name,
+        ..v1::UploadHeader::default()
+    };
     let added = api.add_component(NewVersion { header, bytes }).await?;
     Ok((StatusCode::CREATED, Json(json::component(&added))))
 }
@@ -35,7 +38,11 @@ pub(super) async fn update(
     Path(name): Path<String>,
     bytes: Bytes,
 ) -> Result<Json<Value>, Failure> {
-    let header = v1::UploadHeader { name, update: true, ..v1::UploadHeader::default() };
+    let header = v1::UploadHeader {
+        name,
+        update: true,
+        ..v1::UploadHeader::default()
+    };
     let added = api.add_component(NewVersion { header, bytes }).await?;
     Ok(Json(json::component(&added)))
 }
@@ -50,6 +57,11 @@ pub(super) async fn describe(
     State(api): State<Arc<Api>>,
     Path(component): Path<String>,
 ) -> Result<Json<Value>, Failure> {
-    let found = api.component(v1::GetComponentRequest { component, version: None }).await?;
+    let found = api
+        .component(v1::GetComponentRequest {
+            component,
+            version: None,
+        })
+        .await?;
     Ok(Json(json::component_details(&found)))
 }

@@ -33,9 +33,13 @@ fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::NotFound => StatusCode::NOT_FOUND,
         ErrorCode::AlreadyExists | ErrorCode::Conflict | ErrorCode::Fenced => StatusCode::CONFLICT,
         ErrorCode::LimitExceeded => StatusCode::TOO_MANY_REQUESTS,
-        ErrorCode::Unavailable | ErrorCode::NotOwner | ErrorCode::Interrupted => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::Unavailable | ErrorCode::NotOwner | ErrorCode::Interrupted => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         ErrorCode::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
         ErrorCode::WorkerFailed => StatusCode::UNPROCESSABLE_ENTITY,
-        ErrorCode::Corrupt | ErrorCode::Internal | ErrorCode::Unspecified => StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorCode::Corrupt | ErrorCode::Internal | ErrorCode::Unspecified => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
     }
 }

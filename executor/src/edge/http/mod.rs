@@ -32,11 +32,23 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/v1/components/{name}", get(component::describe))
         .route("/v1/components/{name}/workers", get(worker::list))
         .route("/v1/components/{name}/workers/count", get(worker::count))
-        .route("/v1/components/{name}/workers/{worker}", get(worker::describe).delete(worker::delete))
+        .route(
+            "/v1/components/{name}/workers/{worker}",
+            get(worker::describe).delete(worker::delete),
+        )
         .route("/v1/components/{name}/workers/{worker}/oplog", get(worker::oplog))
-        .route("/v1/components/{name}/workers/{worker}/interrupt", post(worker::interrupt))
-        .route("/v1/components/{name}/workers/{worker}/resume", post(worker::resume))
-        .route("/v1/components/{name}/workers/{worker}/invoke/{*function}", post(worker::invoke))
+        .route(
+            "/v1/components/{name}/workers/{worker}/interrupt",
+            post(worker::interrupt),
+        )
+        .route(
+            "/v1/components/{name}/workers/{worker}/resume",
+            post(worker::resume),
+        )
+        .route(
+            "/v1/components/{name}/workers/{worker}/invoke/{*function}",
+            post(worker::invoke),
+        )
         .layer(DefaultBodyLimit::max(message_bytes_max))
         .merge(uploads)
         .with_state(api)

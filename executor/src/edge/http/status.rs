@@ -20,7 +20,10 @@ pub(super) async fn ready(State(api): State<Arc<Api>>) -> (StatusCode, String) {
         return (StatusCode::OK, "ready\n".to_owned());
     }
     let problems = grpc::status(&api.router.view.map()).problems;
-    (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", problems.join("\n")))
+    (
+        StatusCode::SERVICE_UNAVAILABLE,
+        format!("{}\n", problems.join("\n")),
+    )
 }
 
 /// Counters in Prometheus' text format.
@@ -28,13 +31,38 @@ pub(super) async fn metrics(State(api): State<Arc<Api>>) -> String {
     let mut text = api.context.metrics.to_prometheus();
     let owned = api.router.shards.all_owned();
     let loaded: usize = owned.iter().map(|owned| owned.loaded_count()).sum();
-    write_gauge(&mut text, "kiln_shards_owned", "Shards that this node owns.", owned.len());
-    write_gauge(&mut text, "kiln_workers_in_memory", "Workers with an instance in memory.", loaded);
+    write_gauge(
+        &mut text,
+        "kiln_shards_owned",
+        "Shards that this node owns.",
+        owned.len(),
+    );
+    write_gauge(
+        &mut text,
+        "kiln_workers_in_memory",
+        "Workers with an instance in memory.",
+        loaded,
+    );
     if let Some(store) = api.router.shards.store() {
         let stats = store.stats();
-        write_counter(&mut text, "kiln_log_syncs_total", "Synced writes of the log.", stats.log_syncs);
-        write_counter(&mut text, "kiln_commits_total", "Commits asked of owned shards.", stats.operations);
-        write_counter(&mut text, "kiln_log_bytes_total", "Bytes written to the log.", stats.log_bytes);
+        write_counter(
+            &mut text,
+            "kiln_log_syncs_total",
+            "Synced writes of the log.",
+            stats.log_syncs,
+        );
+        write_counter(
+            &mut text,
+            "kiln_commits_total",
+            "Commits asked of owned shards.",
+            stats.operations,
+        );
+        write_counter(
+            &mut text,
+            "kiln_log_bytes_total",
+            "Bytes written to the log.",
+            stats.log_bytes,
+        );
     }
     text
 }

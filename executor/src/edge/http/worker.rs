@@ -24,16 +24,28 @@ pub(super) async fn invoke(
     headers: HeaderMap,
     body: String,
 ) -> Result<(HeaderMap, Json<Value>), Failure> {
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let header = |name: &str| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+            .to_owned()
+    };
     let traceparent = header("traceparent");
     let request = v1::InvokeRequest {
         worker: Some(v1::WorkerRef { component, worker }),
         function,
         idempotency_key: header("idempotency-key"),
         no_wait: false,
-        trace_context: (!traceparent.is_empty())
-            .then(|| v1::TraceContext { traceparent, tracestate: header("tracestate") }),
-        arguments: Some(Arguments::Json(if body.trim().is_empty() { "[]".to_owned() } else { body })),
+        trace_context: (!traceparent.is_empty()).then(|| v1::TraceContext {
+            traceparent,
+            tracestate: header("tracestate"),
+        }),
+        arguments: Some(Arguments::Json(if body.trim().is_empty() {
+            "[]".to_owned()
+        } else {
+            body
+        })),
     };
     let reply = api.invoke(request, Patience::of(None)).await?;
     let mut answered = HeaderMap::new();
@@ -53,7 +65,9 @@ pub(super) async fn describe(
     Path((component, worker)): Path<(String, String)>,
 ) -> Result<Json<Value>, Failure> {
     let worker = v1::WorkerRef { component, worker };
-    let request = v1::GetWorkerRequest { worker: Some(worker.clone()) };
+    let request = v1::GetWorkerRequest {
+        worker: Some(worker.clone()),
+    };
     let found = api.on_worker(Some(&worker), request, control(&api)).await?.worker;
     let found = found.ok_or_else(|| Error::internal("the answer names no worker"))?;
     Ok(Json(json::worker(&found)))
@@ -64,7 +78,9 @@ pub(super) async fn delete(
     Path((component, worker)): Path<(String, String)>,
 ) -> Result<StatusCode, Failure> {
     let worker = v1::WorkerRef { component, worker };
-    let request = v1::DeleteWorkerRequest { worker: Some(worker.clone()) };
+    let request = v1::DeleteWorkerRequest {
+        worker: Some(worker.clone()),
+    };
     api.on_worker(Some(&worker), request, control(&api)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -74,7 +90,10 @@ pub(super) async fn interrupt(
     Path((component, worker)): Path<(String, String)>,
 ) -> Result<StatusCode, Failure> {
     let worker = v1::WorkerRef { component, worker };
-    let request = v1::InterruptWorkerRequest { worker: Some(worker.clone()), recover_immediately: false };
+    let request = v1::InterruptWorkerRequest {
+        worker: Some(worker.clone()),
+        recover_immediately: false,
+    };
     api.on_worker(Some(&worker), request, control(&api)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -84,7 +103,10 @@ pub(super) async fn resume(
     Path((component, worker)): Path<(String, String)>,
 ) -> Result<StatusCode, Failure> {
     let worker = v1::WorkerRef { component, worker };
-    let request = v1::ResumeWorkerRequest { worker: Some(worker.clone()), force: false };
+    let request = v1::ResumeWorkerRequest {
+        worker: Some(worker.clone()),
+        force: false,
+    };
     api.on_worker(Some(&worker), request, control(&api)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -103,7 +125,9 @@ pub(super) async fn oplog(
     };
     let page = api.on_worker(Some(&worker), request, control(&api)).await?;
     let entries: Vec<Value> = page.entries.iter().map(json::oplog_entry).collect();
-    Ok(Json(json!({ "entries": entries, "next": (page.next != 0).then_some(page.next) })))
+    Ok(Json(
+        json!({ "entries": entries, "next": (page.next != 0).then_some(page.next) }),
+    ))
 }
 
 pub(super) async fn list(
@@ -129,8 +153,11 @@ pub(super) async fn count(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, Failure> {
     let query = Parameters::parse(query.as_deref().unwrap_or_default())?;
-    let request =
-        v1::CountWorkersRequest { component, filters: query.all("filter"), precise: query.flag("precise")? };
+    let request = v1::CountWorkersRequest {
+        component,
+        filters: query.all("filter"),
+        precise: query.flag("precise")?,
+    };
     let counted = api.enumerator.count(request, control(&api)).await?;
     Ok(Json(json::count(&counted)))
 }
@@ -153,13 +180,19 @@ impl Parameters {
     }
 
     fn all(&self, name: &str) -> Vec<String> {
-        self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.clone()).collect()
+        self.0
+            .iter()
+            .filter(|(known, _)| known == name)
+            .map(|(_, value)| value.clone())
+            .collect()
     }
 
     fn number(&self, name: &str) -> Result<u64, Error> {
         match self.all(name).pop() {
             None => Ok(0),
-            Some(text) => text.parse().map_err(|_| Error::invalid(format!("{name}: \"{text}\" is no number"))),
+            Some(text) => text
+                .parse()
+                .map_err(|_| Error::invalid(format!("{name}: \"{text}\" is no number"))),
         }
     }
 
@@ -167,7 +200,9 @@ impl Parameters {
         match self.all(name).pop().as_deref() {
             None | Some("false") => Ok(false),
             Some("" | "true") => Ok(true),
-            Some(text) => Err(Error::invalid(format!("{name}: \"{text}\" is neither true nor false"))),
+            Some(text) => Err(Error::invalid(format!(
+                "{name}: \"{text}\" is neither true nor false"
+            ))),
         }
     }
 }
@@ -199,7 +234,8 @@ mod tests {
 
     #[test]
     fn reads_queries_as_forms_send_them() {
-        let query = Parameters::parse("filter=name+%3D+a&filter=status%3Didle&precise=true&limit=5").expect("valid");
+        let query =
+            Parameters::parse("filter=name+%3D+a&filter=status%3Didle&precise=true&limit=5").expect("valid");
         assert_eq!(query.all("filter"), ["name = a", "status=idle"]);
         assert!(query.flag("precise").expect("a flag"));
         assert_eq!(query.number("limit").expect("a number"), 5);

@@ -48,7 +48,10 @@ impl TextTest {
 }
 
 fn find(pairs: &[KeyValue], is_wanted: impl Fn(&str) -> bool) -> Option<&str> {
-    pairs.iter().find(|pair| is_wanted(&pair.key)).map(|pair| pair.value.as_str())
+    pairs
+        .iter()
+        .find(|pair| is_wanted(&pair.key))
+        .map(|pair| pair.value.as_str())
 }
 
 #[cfg(test)]
@@ -59,9 +62,15 @@ mod tests {
 
     #[test]
     fn judges_a_worker() {
-        let pair = |key: &str, value: &str| KeyValue { key: key.into(), value: value.into() };
+        let pair = |key: &str, value: &str| KeyValue {
+            key: key.into(),
+            value: value.into(),
+        };
         let mut record = WorkerRecord {
-            worker_id: Some(WorkerId { name: "order-7".into(), ..WorkerId::default() }),
+            worker_id: Some(WorkerId {
+                name: "order-7".into(),
+                ..WorkerId::default()
+            }),
             component_version: 2,
             env: vec![pair("REGION", "eu-1")],
             config: vec![pair("k", "v")],

@@ -10,12 +10,16 @@ pub(super) fn parse_instant(text: &str) -> Option<u64> {
     };
     let mut parts = time.splitn(3, ':').map(number);
     let (hour, minute, second) = (parts.next()??, parts.next()??, parts.next()??);
-    let is_valid = (1..=12).contains(&month) && (1..=31).contains(&day) && hour < 24 && minute < 60 && second <= 60;
+    let is_valid =
+        (1..=12).contains(&month) && (1..=31).contains(&day) && hour < 24 && minute < 60 && second <= 60;
     if !is_valid || !(1970..=2500).contains(&year) {
         return None;
     }
     let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset_s;
-    u64::try_from(seconds).ok()?.checked_mul(1_000_000_000)?.checked_add(fraction_ns)
+    u64::try_from(seconds)
+        .ok()?
+        .checked_mul(1_000_000_000)?
+        .checked_add(fraction_ns)
 }
 
 fn number(text: &str) -> Option<i64> {
@@ -30,14 +34,24 @@ fn split_offset(text: &str) -> Option<(&str, i64)> {
     let at = text.rfind(['+', '-'])?;
     let (hours, minutes) = text[at + 1..].split_once(':')?;
     let offset_s = number(hours)? * 3600 + number(minutes)? * 60;
-    Some((&text[..at], if text[at..].starts_with('-') { -offset_s } else { offset_s }))
+    Some((
+        &text[..at],
+        if text[at..].starts_with('-') {
+            -offset_s
+        } else {
+            offset_s
+        },
+    ))
 }
 
 fn fraction(digits: &str) -> Option<u64> {
     if digits.is_empty() || digits.len() > 9 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    digits.parse::<u64>().ok()?.checked_mul(10u64.pow(9 - u32::try_from(digits.len()).ok()?))
+    digits
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(10u64.pow(9 - u32::try_from(digits.len()).ok()?))
 }
 
 /// Days from 1970-01-01 to a Gregorian date.
@@ -68,7 +82,14 @@ mod tests {
     #[test]
     fn reads_offsets_and_refuses_nonsense() {
         assert_eq!(parse_instant("1970-01-01T01:00:00+01:00"), Some(0));
-        for text in ["", "yesterday", "2026-13-01T00:00:00Z", "2026-01-01", "2026-01-01T25:00:00Z", "9999999-1-1T0:0:0Z"] {
+        for text in [
+            "",
+            "yesterday",
+            "2026-13-01T00:00:00Z",
+            "2026-01-01",
+            "2026-01-01T25:00:00Z",
+            "9999999-1-1T0:0:0Z",
+        ] {
             assert_eq!(parse_instant(text), None, "{text}");
         }
     }

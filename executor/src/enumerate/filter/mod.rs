@@ -84,7 +84,11 @@ impl Filter {
     /// # Errors
     /// Where the first one goes wrong and what is expected there.
     pub fn parse_all<S: AsRef<str>>(texts: &[S]) -> Result<Self, ParseError> {
-        texts.iter().map(|text| parse::parse(text.as_ref())).collect::<Result<_, _>>().map(Self::All)
+        texts
+            .iter()
+            .map(|text| parse::parse(text.as_ref()))
+            .collect::<Result<_, _>>()
+            .map(Self::All)
     }
 
     /// True when every worker passes.

@@ -25,16 +25,28 @@ pub struct ParseError {
 
 impl ParseError {
     pub(super) fn new(text: &str, at: usize, problem: impl Into<String>) -> Self {
-        Self { text: text.chars().take(200).collect(), at, problem: problem.into() }
+        Self {
+            text: text.chars().take(200).collect(),
+            at,
+            problem: problem.into(),
+        }
     }
 }
 
 /// Reads one filter.
 pub(super) fn parse(text: &str) -> Result<Filter, ParseError> {
     if text.len() > LENGTH_MAX {
-        return Err(ParseError::new(text, LENGTH_MAX, format!("a filter has at most {LENGTH_MAX} bytes")));
+        return Err(ParseError::new(
+            text,
+            LENGTH_MAX,
+            format!("a filter has at most {LENGTH_MAX} bytes"),
+        ));
     }
-    let mut parser = Parser { text, tokens: tokens(text)?, next: 0 };
+    let mut parser = Parser {
+        text,
+        tokens: tokens(text)?,
+        next: 0,
+    };
     let filter = parser.any(0)?;
     match parser.peek() {
         None => Ok(filter),
@@ -103,9 +115,11 @@ impl Parser<'_> {
                 self.ordered(Filter::Status, parse_status, expected)
             }
             "version" => self.ordered(Filter::Version, |text| text.parse().ok(), "a version number"),
-            "createdat" | "created_at" | "created-at" => {
-                self.ordered(Filter::CreatedAt, parse_instant, "a time such as 2026-01-31T12:00:00Z")
-            }
+            "createdat" | "created_at" | "created-at" => self.ordered(
+                Filter::CreatedAt,
+                parse_instant,
+                "a time such as 2026-01-31T12:00:00Z",
+            ),
             _ => {
                 let problem = format!(
                     "\"{property}\" is none of name, status, version, createdAt, env.KEY and config.KEY"
@@ -150,9 +164,13 @@ impl Parser<'_> {
             },
             _ => None,
         };
-        let comparison = comparison.ok_or_else(|| self.problem("expected =, !=, like, notlike or startswith"))?;
+        let comparison =
+            comparison.ok_or_else(|| self.problem("expected =, !=, like, notlike or startswith"))?;
         self.next += 1;
-        Ok(TextTest { comparison, value: self.value()? })
+        Ok(TextTest {
+            comparison,
+            value: self.value()?,
+        })
     }
 
     fn value(&mut self) -> Result<String, ParseError> {
@@ -215,19 +233,31 @@ mod tests {
     use super::*;
 
     fn name(comparison: TextComparison, value: &str) -> Filter {
-        Filter::Name(TextTest { comparison, value: value.into() })
+        Filter::Name(TextTest {
+            comparison,
+            value: value.into(),
+        })
     }
 
     #[test]
     fn reads_every_kind_of_comparison() {
-        let env = |value: &str| TextTest { comparison: TextComparison::NotEqual, value: value.into() };
+        let env = |value: &str| TextTest {
+            comparison: TextComparison::NotEqual,
+            value: value.into(),
+        };
         let cases = [
             ("name = x", name(TextComparison::Equal, "x")),
             ("name like 'a b'", name(TextComparison::Like, "a b")),
             ("name startswith p", name(TextComparison::StartsWith, "p")),
-            ("status >= Retrying", Filter::Status(Order::GreaterOrEqual, WorkerStatus::Retrying)),
+            (
+                "status >= Retrying",
+                Filter::Status(Order::GreaterOrEqual, WorkerStatus::Retrying),
+            ),
             ("version<3", Filter::Version(Order::Less, 3)),
-            ("createdAt > 1970-01-01T00:00:01Z", Filter::CreatedAt(Order::Greater, 1_000_000_000)),
+            (
+                "createdAt > 1970-01-01T00:00:01Z",
+                Filter::CreatedAt(Order::Greater, 1_000_000_000),
+            ),
             ("env.Path != \"x\"", Filter::Env("Path".into(), env("x"))),
             ("config.a.b != y", Filter::Config("a.b".into(), env("y"))),
         ];
@@ -243,7 +273,10 @@ mod tests {
             Filter::All(vec![Filter::Not(Box::new(one("a"))), one("b")]),
             Filter::All(vec![one("c"), Filter::Any(vec![one("d"), one("e")])]),
         ]);
-        assert_eq!(parse("not name=a and name=b or name=c AND (name=d or name=e)"), Ok(expected));
+        assert_eq!(
+            parse("not name=a and name=b or name=c AND (name=d or name=e)"),
+            Ok(expected)
+        );
     }
 
     #[test]
