@@ -184,7 +184,7 @@ impl Default for Api {
 impl Default for Log {
     fn default() -> Self {
         Self {
-            level: "info,openraft=warn".to_owned(),
+            level: "info,openraft=error".to_owned(),
             format: LogFormat::Text,
         }
     }

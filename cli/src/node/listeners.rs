@@ -1,7 +1,9 @@
+use std::io;
+
 use anyhow::Context;
 use tokio::net::TcpListener;
 
-use crate::{config::Config, failure::Usage};
+use crate::{config::Config, failure::Usage, process::patiently};
 
 /// The sockets of a node, bound before anything else starts: an address in use is the likeliest failure.
 #[derive(Debug)]
@@ -54,7 +56,10 @@ impl Listeners {
 }
 
 async fn bind(address: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address.trim_start_matches("http://"))
-        .await
-        .with_context(|| format!("listen on {address}"))
+    let address = address.trim_start_matches("http://");
+    let bound = patiently(
+        |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse,
+        || TcpListener::bind(address),
+    );
+    bound.await.with_context(|| format!("listen on {address}"))
 }

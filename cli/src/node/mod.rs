@@ -6,7 +6,7 @@ mod options;
 mod serving;
 
 use kiln_executor::Executor;
-use kiln_proto::Error;
+use kiln_proto::{Error, ErrorCode};
 use kiln_shard_manager::Manager;
 use kiln_store::Store;
 use tonic::service::Routes;
@@ -14,7 +14,10 @@ use tonic::service::Routes;
 pub(crate) use listeners::Listeners;
 use serving::Serving;
 
-use crate::config::{Config, Role};
+use crate::{
+    config::{Config, Role},
+    process,
+};
 
 /// A running node.
 pub(crate) struct Node {
@@ -28,7 +31,9 @@ impl Node {
     /// Opens the node's data and starts what its role asks for.
     pub(crate) async fn start(config: &Config, listeners: Listeners) -> anyhow::Result<Self> {
         let address = listeners.advertised(config)?;
-        let store = Store::open(options::store(config)).await.map_err(Error::from)?;
+        let is_held = |error: &Error| error.code == ErrorCode::Conflict;
+        let open = || async { Store::open(options::store(config)).await.map_err(Error::from) };
+        let store = process::patiently(is_held, open).await?;
         let manager = match config.node.role {
             Role::Manager | Role::All => {
                 Some(Manager::start(&store, options::manager(config, &address)).await?)

@@ -9,7 +9,7 @@ use tonic::{
 };
 
 /// Calls that still run get this long to end when the node stops.
-const GRACE: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_millis(500);
 /// A client that vanished is noticed after this interval and timeout.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -69,7 +69,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let mut config = config::load(args.config.as_deref(), Flags(vec![("node.role", "all".into())]))?;
     if config.is_default("log.level") {
         // People look at this stderr; a server's goes to a file.
-        config.config.log.level = "warn,openraft=error".to_owned();
+        config.config.log.level = "warn,openraft=off".to_owned();
     }
     process::start_logging(&config.config.log)?;
     process::raise_file_limit();
@@ -86,7 +86,7 @@ enum Nodes {
 async fn serve(args: Args, config: Config) -> anyhow::Result<()> {
     let mut shutdown = process::Shutdown::listen()?;
     let data = args.data.clone().unwrap_or_else(default_data);
-    let _lock = lock(&data)?;
+    let _lock = lock(&data).await?;
     let topology = Topology::open(
         &data,
         Wish {
@@ -133,11 +133,11 @@ impl Nodes {
 }
 
 /// Keeps a second `kiln up` off the data folder as long as the file is held.
-fn lock(data: &Path) -> anyhow::Result<File> {
+async fn lock(data: &Path) -> anyhow::Result<File> {
     fs::create_dir_all(data).with_context(|| format!("make the data folder {}", data.display()))?;
     let file =
         File::create(data.join("LOCK")).with_context(|| format!("open the lock of {}", data.display()))?;
-    match file.try_lock() {
+    match process::patiently(|_| true, || std::future::ready(file.try_lock())).await {
         Ok(()) => Ok(file),
         Err(_) => Err(Error::conflict(format!(
             "the data folder {} is used by another `kiln up`",
