@@ -11,7 +11,6 @@ use kiln_proto::ErrorCode;
 use kiln_proto::v1::invoke_request::Arguments;
 use kiln_proto::v1::value::Kind;
 use kiln_proto::v1::{InvokeRequest, InvokeResponse, Value, ValueList, WorkerRef};
-use rand::seq::IndexedRandom;
 
 /// The function that the load calls.
 pub const INCREMENT: &str = "test:counter/api.{increment}";
@@ -122,7 +121,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// Starts `callers` clients that pick among `workers` at random, each call under a key of its own.
+    /// Starts `callers` clients that go round `workers`, each call under a key of its own.
     ///
     /// # Errors
     /// One of the endpoints is no URL.
@@ -169,7 +168,8 @@ async fn increment_until(
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        let worker = workers.choose(&mut rand::rng()).context("there are workers")?;
+        // Callers begin far from each other and go round, so that all workers are called, and by all of them.
+        let worker = &workers[(5 * number + call) % workers.len()];
         let key = format!("caller-{number}-{call}");
         let value = match caller.increment(worker, &key).await {
             Ok(answer) => Some(answer.value),

@@ -10,7 +10,7 @@ use rand::Rng;
 use rand::seq::{IndexedRandom, SliceRandom};
 
 const WORKERS: usize = 32;
-const CALLERS: usize = 6;
+const CALLERS: usize = 10;
 const FAULTS_FOR: Duration = Duration::from_secs(20);
 
 /// Who is killed next.
@@ -34,7 +34,7 @@ async fn every_key_counts_once_while_nodes_are_killed() -> Result<()> {
 
     let keys: usize = history.values().map(|keys| keys.len()).sum();
     assert_eq!(history.len(), WORKERS, "every worker was called");
-    assert!(keys > 10 * WORKERS, "{keys} calls are no load");
+    assert!(keys > 5 * WORKERS, "{keys} calls are no load");
 
     let caller = Caller::new(&endpoints, 0, Duration::from_secs(30))?;
     let settled = settle(&caller, &mut history).await?;

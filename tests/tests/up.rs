@@ -57,6 +57,7 @@ async fn a_killed_owner_is_not_missed() -> Result<()> {
     assert_eq!(increment(&up).await?, 10);
     let took = killed.elapsed();
     eprintln!("answered {took:?} after the owner was killed");
+    // Two seconds on an idle machine with a release build; a test shares its machine with compilers and other tests.
     assert!(
         took < Duration::from_secs(4),
         "answered only {took:?} after the owner was killed"
