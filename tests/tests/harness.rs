@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use kiln_tests::load::{History, check_answers};
 
-fn history(answers: &[(&str, Option<u64>)]) -> History {
+/// Keys with what they were answered.
+type Answers = &'static [(&'static str, Option<u64>)];
+
+fn history(answers: Answers) -> History {
     let keys: BTreeMap<String, Option<u64>> = answers
         .iter()
         .map(|(key, answer)| ((*key).to_owned(), *answer))
@@ -15,7 +18,7 @@ fn history(answers: &[(&str, Option<u64>)]) -> History {
 #[test]
 fn a_loss_and_a_repetition_are_found() {
     // (answers by key, are they as they must be)
-    let cases: [(&[(&str, Option<u64>)], bool); 5] = [
+    let cases: [(Answers, bool); 5] = [
         (&[("a", Some(1)), ("b", Some(2)), ("c", Some(3))], true),
         (&[("a", Some(3)), ("b", Some(1)), ("c", Some(2))], true),
         // Lost: both calls were the first.
