@@ -117,7 +117,6 @@ impl Executor {
     }
 
     /// The HTTP/JSON routes.
-    #[must_use]
     pub fn http_router(&self) -> axum::Router {
         edge::http::router(self.inner.api.clone())
     }

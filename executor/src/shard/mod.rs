@@ -15,7 +15,7 @@ mod report;
 pub(crate) mod sweep;
 mod workers;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use kiln_proto::{
@@ -29,6 +29,9 @@ use crate::context::Context;
 
 pub(crate) use oplog_store::ShardOplog;
 pub(crate) use workers::Owned;
+
+/// How long a node that stops tries to hand its shards over.
+const HAND_OVER_PATIENCE: Duration = Duration::from_millis(500);
 
 /// The replicas of a node. A node that is only an edge has none.
 pub(crate) struct Shards {
@@ -136,6 +139,7 @@ impl Shards {
     /// Stops all actors and replicas. What they have acknowledged is on disk.
     pub(crate) async fn shutdown(&self) {
         let _turn = self.changing.lock().await;
+        hand_over(&self.all_owned()).await;
         let replicas = self.replicas.swap(Arc::default());
         for replica in replicas.values() {
             replica.release();
@@ -149,6 +153,23 @@ impl Shards {
         change(&mut replicas);
         self.replicas.store(Arc::new(replicas));
     }
+}
+
+/// Gives owned shards to other replicas, so that nobody has to wait for an election.
+async fn hand_over(owned: &[Arc<Owned>]) {
+    let transfers = owned.iter().filter_map(|owned| {
+        let group = owned.shard.group();
+        let this = group.leadership().borrow().leader;
+        let heir = group.voters().into_iter().find(|voter| Some(*voter) != this)?;
+        Some(async move {
+            let mut leadership = group.leadership();
+            if group.transfer_leader(heir).await.is_ok() {
+                let _ = leadership.wait_for(|now| !now.is_self).await;
+            }
+        })
+    });
+    // A courtesy: where it fails, the others elect an owner by themselves.
+    let _ = tokio::time::timeout(HAND_OVER_PATIENCE, futures::future::join_all(transfers)).await;
 }
 
 impl Replica {

@@ -6,10 +6,13 @@ use futures::StreamExt;
 use kiln_proto::ids::WorkerId;
 
 use super::Owned;
-use crate::worker::Message;
+use crate::{route::Backoff, worker::Message};
 
 /// A worker that takes longer to load is left to itself, so that it does not hold up the others.
 const LOAD_PATIENCE: Duration = Duration::from_secs(5);
+/// Between attempts, for example while its component cannot be fetched.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Loads every worker that has unfinished work, some at a time.
 pub(super) async fn recover(owned: Arc<Owned>) {
@@ -31,9 +34,17 @@ pub(super) async fn recover(owned: Arc<Owned>) {
 }
 
 async fn wake(owned: &Arc<Owned>, worker: WorkerId) {
-    let asked = owned.ask(&worker, |reply| Message::Recover { reply });
-    match tokio::time::timeout(LOAD_PATIENCE, asked).await {
-        Ok(Err(error)) => tracing::warn!(%worker, %error, "cannot recover the worker"),
-        Ok(Ok(())) | Err(_) => {}
+    let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
+    while !owned.is_closed() {
+        let asked = owned.ask(&worker, |reply| Message::Recover { reply });
+        let Ok(Err(error)) = tokio::time::timeout(LOAD_PATIENCE, asked).await else {
+            return;
+        };
+        if !error.is_retryable() {
+            tracing::debug!(%worker, %error, "the worker stays as it is");
+            return;
+        }
+        tracing::warn!(%worker, %error, "cannot recover the worker yet");
+        tokio::time::sleep(backoff.next_pause()).await;
     }
 }

@@ -72,6 +72,11 @@ impl Owned {
         self.shard.id()
     }
 
+    /// True once the ownership has ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn context(&self) -> &Arc<Context> {
         &self.context
     }
@@ -171,7 +176,7 @@ impl Owned {
                 .clone(),
         };
         // Looked at after the insertion, so that `close` cannot miss an actor.
-        if self.is_closed.load(Ordering::SeqCst) {
+        if self.is_closed() {
             handle.task.abort();
             return Err(Error::not_owner(OwnerHint {
                 shard: self.id().0,

@@ -290,7 +290,7 @@ impl Actor {
         match attend(&mut self.mailbox, &mut self.desk, &live, &flag, work).await {
             Attended::Halted => self.halt().await,
             Attended::Done(Ok(unfinished)) => {
-                self.desk.loaded();
+                self.desk.loaded(&Ok(()));
                 match unfinished {
                     Some(ending) => self.conclude(ending).await,
                     None => ControlFlow::Continue(()),
@@ -407,7 +407,7 @@ impl Actor {
             return self.stop(&error);
         }
         self.desk.is_wanted = false;
-        self.desk.loaded();
+        self.desk.loaded(&Ok(()));
         if self.desk.halt.is_some() {
             return self.halt().await;
         }
@@ -550,7 +550,6 @@ async fn attend<T>(
     tokio::pin!(work);
     let recording = tokio::time::sleep(live.seat.context.limits.unrecorded_run_max);
     tokio::pin!(recording);
-    let mut is_recorded = false;
     loop {
         tokio::select! {
             biased;
@@ -560,9 +559,9 @@ async fn attend<T>(
                 // The shard is gone; this task is about to be aborted.
                 None => std::future::pending().await,
             },
-            () = &mut recording, if !is_recorded => {
-                is_recorded = true;
-                record_begin(live, is_committing);
+            () = &mut recording => {
+                record_so_far(live, is_committing);
+                recording.set(tokio::time::sleep(live.seat.context.limits.unrecorded_run_max));
             }
         }
         if desk.halt.is_some() && !is_committing.load(Ordering::Relaxed) {
@@ -571,8 +570,9 @@ async fn attend<T>(
     }
 }
 
-/// Commits what was appended so far, so that a long invocation is seen to run and goes on at a new owner.
-fn record_begin(live: &Live<'_>, is_committing: &CommitFlag) {
+/// Commits what was appended so far, so that a long invocation and those that wait behind it are seen, and go on at a new
+/// owner.
+fn record_so_far(live: &Live<'_>, is_committing: &CommitFlag) {
     if !live.journal.has_uncommitted() || is_committing.load(Ordering::Relaxed) {
         return;
     }

@@ -111,14 +111,14 @@ impl Desk {
             ticket.answer(&Err(error.clone()));
         }
         self.is_wanted = false;
-        self.loaded();
+        self.loaded(&Err(error.clone()));
     }
 
-    /// Releases those who waited for the worker to be loaded.
-    pub(crate) fn loaded(&mut self) {
+    /// Tells those who waited for the worker to be loaded.
+    pub(crate) fn loaded(&mut self, outcome: &Result<(), Error>) {
         for reply in self.until_loaded.drain(..) {
             // Whoever has gone away needs no answer.
-            let _ = reply.send(Ok(()));
+            let _ = reply.send(outcome.clone());
         }
     }
 
@@ -189,5 +189,56 @@ impl Ticket {
             // Whoever has gone away needs no answer.
             let _ = waiter.send(outcome);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    fn ticket(key: &str) -> (Ticket, oneshot::Receiver<Recorded>) {
+        let (reply, answer) = oneshot::channel();
+        let key = IdempotencyKey::new(key).expect("valid");
+        (
+            Ticket {
+                key,
+                input: None,
+                recorded_at: 0,
+                waiters: vec![reply],
+            },
+            answer,
+        )
+    }
+
+    #[test]
+    fn a_key_is_found_while_it_runs_and_while_it_waits() {
+        let mut desk = Desk::default();
+        desk.queue.extend([ticket("a").0, ticket("b").0]);
+        assert_eq!(desk.begin().expect("one waits").key.as_str(), "a");
+        for key in ["a", "b"] {
+            assert!(desk.find(&IdempotencyKey::new(key).expect("valid")).is_some());
+        }
+        assert!(desk.find(&IdempotencyKey::new("c").expect("valid")).is_none());
+    }
+
+    #[test]
+    fn the_first_caller_has_the_run_and_the_others_its_result() {
+        let (mut shared, mut first) = ticket("a");
+        let (reply, mut second) = oneshot::channel();
+        shared.waiters.push(reply);
+        shared.answer(&Ok(Answer::default()));
+        assert!(!first.try_recv().expect("answered").expect("well").replayed);
+        assert!(second.try_recv().expect("answered").expect("well").replayed);
+    }
+
+    #[test]
+    fn the_strongest_reason_to_stop_wins_and_answers_for_all() {
+        let mut desk = Desk::default();
+        desk.halt(Halt::Delete(vec![oneshot::channel().0]));
+        desk.halt(Halt::Crash(vec![oneshot::channel().0]));
+        desk.halt(Halt::Interrupt(vec![oneshot::channel().0]));
+        assert!(matches!(desk.halt, Some(Halt::Delete(replies)) if replies.len() == 3));
     }
 }

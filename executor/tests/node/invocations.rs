@@ -38,7 +38,7 @@ async fn a_key_gives_one_execution_also_after_a_restart() {
         .call("counter/c", "increment-by-wrong-name", &[], "k0")
         .await
         .unwrap_err();
-    assert_eq!(first.code, ErrorCode::Invalid);
+    assert_eq!(first.code, ErrorCode::NotFound);
     let first = node
         .call("counter/c", "api.{increment}", &["7"], "k1")
         .await

@@ -123,8 +123,7 @@ impl ShardManagerService for PlayedManagers {
         let before = state
             .components
             .iter()
-            .filter(|known| known.name == request.name)
-            .next_back()
+            .rfind(|known| known.name == request.name)
             .cloned();
         let component = v1::ComponentVersion {
             component_id: before.as_ref().map_or_else(

@@ -21,7 +21,7 @@ impl Filter {
 }
 
 impl Order {
-    fn holds<T: Ord>(self, left: T, right: T) -> bool {
+    fn holds<T: Ord + Copy>(self, left: T, right: T) -> bool {
         match self {
             Self::Equal => left == right,
             Self::NotEqual => left != right,
