@@ -41,8 +41,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             path: PathBuf::from("kiln-data"),
-            heartbeat_interval: Duration::from_millis(100),
-            election_timeout_min: Duration::from_millis(250),
+            heartbeat_interval: Duration::from_millis(150),
+            election_timeout_min: Duration::from_millis(300),
             election_timeout_max: Duration::from_millis(500),
             flush_interval: Duration::from_secs(15),
             log_entries_to_keep: 50_000,
