@@ -56,6 +56,13 @@ impl Cluster {
         Ok(())
     }
 
+    /// Ends all nodes before the process does.
+    async fn end(mut self) {
+        while let Some((_, node)) = self.nodes.pop_first() {
+            node.stop().await;
+        }
+    }
+
     async fn restart(&mut self, id: NodeId) -> Result<()> {
         let node = Node::start(options(self.folders[&id].path())).await?;
         self.nodes.insert(id, node);
@@ -119,6 +126,7 @@ async fn a_lost_leader_takes_no_acknowledged_append_with_it() -> Result<()> {
         matches!(elsewhere, Err(Error::NotLeader { leader: Some(leader) }) if leader == second),
         "{elsewhere:?}"
     );
+    cluster.end().await;
     Ok(())
 }
 
@@ -141,6 +149,7 @@ async fn leadership_moves_on_request() -> Result<()> {
     .await?;
     println!("the leadership moved after {:?}", asked_at.elapsed());
     cluster.nodes[&other].shard.open_epoch().await?;
+    cluster.end().await;
     Ok(())
 }
 
@@ -186,5 +195,6 @@ async fn a_late_learner_catches_up_by_a_snapshot() -> Result<()> {
     cluster.restart(late).await?;
     cluster.converge().await?;
     assert!(cluster.nodes[&late].shard.worker(&w)?.is_some());
+    cluster.end().await;
     Ok(())
 }

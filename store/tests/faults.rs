@@ -96,12 +96,19 @@ async fn nothing_acknowledged_is_lost_while_nodes_come_and_go() -> Result<()> {
             "worker {number} has {entries} entries, {last} were acknowledged"
         );
     }
+    drop(leader);
     eventually("all replicas are equal", || {
         let nodes = nodes.lock().expect("not poisoned");
         let sums: Option<Vec<_>> = nodes.values().map(|node| node.shard.checksum().ok()).collect();
         sums?.windows(2).all(|pair| pair[0] == pair[1]).then_some(())
     })
-    .await
+    .await?;
+    loop {
+        let Some((_, node)) = nodes.lock().expect("not poisoned").pop_first() else {
+            return Ok(());
+        };
+        node.stop().await;
+    }
 }
 
 fn meet(nodes: &Nodes) {

@@ -29,10 +29,22 @@ impl Machine for Echo {
     }
 }
 
+/// Ends the writer before its folder goes.
+struct Guard {
+    _folder: TempDir,
+    writer: LogWriter,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.writer.stop_blocking();
+    }
+}
+
 struct Builder;
 
 impl Builder {
-    fn open() -> Result<(TempDir, LogStore, StateMachine<Echo>), Error> {
+    fn open() -> Result<(Guard, LogStore, StateMachine<Echo>), Error> {
         let folder = tempfile::tempdir().map_err(Error::io("make a folder"))?;
         let options = Options {
             write_buffer_bytes: 4 << 20,
@@ -43,6 +55,7 @@ impl Builder {
         let log = LogDb::open(&folder.path().join("raft"))?;
         let state = StateDb::open(&folder.path().join("state"), &options)?;
         let writer = LogWriter::start(Arc::clone(&log), Arc::clone(&counters))?;
+        let guard_writer = writer.clone();
         let group = GroupId(3);
         // A tail of almost nothing, so that most reads go to the disk.
         let store = LogStore::open(group, log, writer.clone(), 200, Arc::default())?;
@@ -56,12 +69,16 @@ impl Builder {
             folder.path().join("snapshots"),
             applied,
         )?;
-        Ok((folder, store, machine))
+        let guard = Guard {
+            _folder: folder,
+            writer: guard_writer,
+        };
+        Ok((guard, store, machine))
     }
 }
 
-impl StoreBuilder<Types, LogStore, StateMachine<Echo>, TempDir> for Builder {
-    async fn build(&self) -> Result<(TempDir, LogStore, StateMachine<Echo>), StorageError<Types>> {
+impl StoreBuilder<Types, LogStore, StateMachine<Echo>, Guard> for Builder {
+    async fn build(&self) -> Result<(Guard, LogStore, StateMachine<Echo>), StorageError<Types>> {
         Self::open().map_err(|error| StorageError::read(BoxedErrorSource::from_error(&error)))
     }
 }

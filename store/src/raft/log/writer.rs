@@ -6,6 +6,7 @@ use std::{
 use bytes::Bytes;
 use kiln_proto::ids::GroupId;
 use openraft::storage::IOFlushed;
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use super::tail::Receipt;
@@ -81,16 +82,20 @@ enum Done {
 #[derive(Clone)]
 pub(crate) struct LogWriter {
     queue: mpsc::Sender<Write>,
+    thread: Arc<Mutex<Option<thread::JoinHandle<()>>>>,
 }
 
 impl LogWriter {
     pub(crate) fn start(db: Arc<LogDb>, counters: Arc<Counters>) -> Result<Self, Error> {
         let (queue, writes) = mpsc::channel(QUEUE_LENGTH);
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("kiln-log".into())
             .spawn(move || run(&db, &counters, writes))
             .map_err(Error::io("start the log writer"))?;
-        Ok(Self { queue })
+        Ok(Self {
+            queue,
+            thread: Arc::new(Mutex::new(Some(thread))),
+        })
     }
 
     pub(crate) async fn send(&self, write: Write) -> Result<(), Error> {
@@ -137,12 +142,29 @@ impl LogWriter {
         });
     }
 
-    /// Ends the writer thread. Nothing can be written any more.
+    /// Ends the writer thread and waits for it: a thread that closes a database while the process exits would crash
+    /// it. Nothing can be written any more.
     pub(crate) async fn stop(&self) {
         let (told, done) = oneshot::channel();
         // An error says that it has ended already.
         if self.send(Write::Stop { done: told }).await.is_ok() {
             let _ = done.await;
+        }
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread {
+            // A panic in the thread has been printed; there is nothing left to do about it.
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+
+    /// Ends the writer thread from outside a task.
+    #[cfg(test)]
+    pub(crate) fn stop_blocking(&self) {
+        let (done, _) = oneshot::channel();
+        if self.queue.try_send(Write::Stop { done }).is_ok()
+            && let Some(thread) = self.thread.lock().take()
+        {
+            thread.join().expect("the writer does not panic");
         }
     }
 
