@@ -39,7 +39,8 @@ pub(crate) async fn carry_out(inner: &Arc<Inner>, state: &State, step: &Step) ->
     }
 }
 
-async fn assign(inner: &Inner, placements: &[(ShardId, Placement)]) -> Result<(), Error> {
+/// Commits placements.
+pub(crate) async fn assign(inner: &Inner, placements: &[(ShardId, Placement)]) -> Result<(), Error> {
     let row = |(shard, placement): &(ShardId, Placement)| ShardPlacement {
         shard: shard.0,
         placement: placement.clone(),

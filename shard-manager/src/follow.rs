@@ -1,9 +1,9 @@
 //! What every manager does all the time: show the leading one that it is there, keep its map, know the others' addresses.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
-use kiln_proto::{Error, v1};
+use kiln_proto::{Error, ids::NodeId, v1};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -80,7 +80,8 @@ async fn attend_there(inner: &Arc<Inner>, mut client: Client) -> Result<(), Erro
     let attending = CancellationToken::new();
     let _ends_with_us = attending.clone().drop_guard();
     let reports = reports.take_until(attending.cancelled_owned());
-    let mut notices = client.attend(unbounded(reports)).await?.into_inner();
+    let attended = tokio::time::timeout(inner.options.lease, client.attend(unbounded(reports)));
+    let mut notices = attended.await.map_err(|_| silent())??.into_inner();
     let mut leadership = inner.group.leadership();
     let attended = leadership.borrow_and_update().leader;
     loop {
@@ -90,13 +91,17 @@ async fn attend_there(inner: &Arc<Inner>, mut client: Client) -> Result<(), Erro
             _ = leadership.wait_for(|now| now.leader.is_some() && now.leader != attended) => return Ok(()),
         };
         let Ok(notice) = notice else {
-            return Err(Error::unavailable("the leading shard manager is silent"));
+            return Err(silent());
         };
         let Some(notice) = notice? else { return Ok(()) };
         if let Some(map) = notice.map {
             inner.board.mirror(map);
         }
     }
+}
+
+fn silent() -> Error {
+    Error::unavailable("the leading shard manager is silent")
 }
 
 fn report(inner: &Inner) -> v1::ExecutorReport {
@@ -148,18 +153,26 @@ pub(crate) async fn learn(inner: &Inner, before: &State, state: &State) {
 }
 
 /// Learns where the other managers are, from the addresses that this one was started with.
+///
+/// It never ends: old addresses come back from the log when it is applied again after a start.
 pub(crate) async fn find_managers(inner: Arc<Inner>) {
-    let mut missing = inner.options.managers.clone();
-    while !missing.is_empty() {
-        let mut still_missing = Vec::new();
-        for address in missing {
-            match identify(&inner, &address).await {
-                Ok(there) if there.node_id == inner.store.node_id().0 => {}
-                Ok(there) => inner.store.peers().set(there.node_id.into(), &address),
-                Err(_) => still_missing.push(address),
+    let mut met: BTreeMap<&str, NodeId> = BTreeMap::new();
+    loop {
+        for address in &inner.options.managers {
+            let known = met
+                .get(address.as_str())
+                .and_then(|node| inner.store.peers().get(*node));
+            let is_self = met.get(address.as_str()) == Some(&inner.store.node_id());
+            if is_self || known.as_deref() == Some(address.as_str()) {
+                continue;
+            }
+            if let Ok(there) = identify(&inner, address).await {
+                met.insert(address, NodeId(there.node_id));
+                if there.node_id != inner.store.node_id().0 {
+                    inner.store.peers().set(NodeId(there.node_id), address);
+                }
             }
         }
-        missing = still_missing;
         tokio::time::sleep(RETRY_DELAY).await;
     }
 }

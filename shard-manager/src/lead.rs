@@ -62,8 +62,8 @@ async fn lead(inner: &Arc<Inner>, term: u64) {
     inner.lead.send_replace(Some(Arc::clone(&lead)));
     let mut actions = Actions::new();
     loop {
-        if let Err(error) = turn(inner, &lead, &mut actions) {
-            tracing::error!(term, %error, "the control state cannot be read");
+        if let Err(error) = turn(inner, &lead, &mut actions).await {
+            tracing::warn!(term, %error, "a turn of the plan was not completed");
         }
         tokio::select! {
             () = lead.news.notified() => {}
@@ -74,15 +74,28 @@ async fn lead(inner: &Arc<Inner>, term: u64) {
     }
 }
 
-fn turn(inner: &Arc<Inner>, lead: &Lead, actions: &mut Actions) -> Result<(), Error> {
+/// Publishes, plans and begins.
+///
+/// Placements are committed before the next turn plans: it would not see them otherwise and begin more moves than it
+/// may. What other nodes do goes on in the background.
+async fn turn(inner: &Arc<Inner>, lead: &Lead, actions: &mut Actions) -> Result<(), Error> {
     let state = inner.view.state()?;
     if state.cluster.is_none() {
         return Ok(());
     }
     inner.publish(lead)?;
     let facts = observe(&state, lead, actions, Instant::now());
+    let mut assigned = Vec::new();
     for step in plan(&state, &facts, &inner.options.limits) {
-        actions.start(inner, &state, step);
+        match step {
+            Step::Assign(placements) => assigned.extend(placements),
+            step => actions.start(inner, &state, step),
+        }
+    }
+    if !assigned.is_empty() {
+        tracing::debug!(?assigned, "placing");
+        act::assign(inner, &assigned).await?;
+        lead.news.notify_one();
     }
     Ok(())
 }
@@ -165,8 +178,7 @@ impl Actions {
                 let count = self.attempts.failed(key, now, jitter());
                 tracing::warn!(?step, count, %error, "a step of the plan has failed");
             }
-            (None, Ok(())) => tracing::debug!(?step, "committed"),
-            (None, Err(error)) => tracing::warn!(%error, "a placement was not committed"),
+            (None, _) => {}
         }
     }
 
