@@ -527,6 +527,7 @@ impl<M: Machine> Port for GroupInner<M> {
         self.stopping.send_replace(true);
         self.node.ports.remove(self.id);
         self.node.running.lock().remove(&self.id);
+        self.leadership.send_replace(Leadership::default());
         if let Err(error) = self.raft().shutdown().await {
             tracing::warn!(group = %self.id, %error, "a group did not stop cleanly");
         }

@@ -6,7 +6,10 @@ use std::{
 
 use openraft::{async_runtime::WatchReceiver, errors::Fatal};
 
-use super::{group::GroupInner, types::Types};
+use super::{
+    group::{GroupInner, Leadership},
+    types::Types,
+};
 use crate::{Error, Machine, fail_stop};
 
 /// So many failures within [`FAILURE_WINDOW`] stop the node.
@@ -29,6 +32,7 @@ pub(super) async fn run<M: Machine>(group: Arc<GroupInner<M>>) {
             return;
         }
         tracing::error!(group = %group.id, error = %failure, "a group's core has failed and is rebuilt");
+        group.leadership.send_replace(Leadership::default());
         limit(&mut failures, &failure);
         tokio::time::sleep(REBUILD_DELAY).await;
         while let Err(error) = group.rebuild().await {
