@@ -9,7 +9,7 @@ use kiln_proto::{
     Error,
     v1::{GetRoutesRequest, WorkerRef},
 };
-use tonic::{Request, Response, Status, transport::Channel};
+use tonic::{Code, Request, Response, Status, transport::Channel};
 
 use crate::{
     Address, Client,
@@ -87,7 +87,17 @@ impl Client {
         F: Fn(Channel, Request<Q>) -> R,
         R: Future<Output = Result<Response<A>, Status>>,
     {
-        self.attempt_all(None, request, rpc)
+        self.call_within(self.options().deadline, request, rpc).await
+    }
+
+    /// As [`Client::call`], with a deadline of its own.
+    pub(crate) async fn call_within<Q, A, F, R>(&self, deadline: Duration, request: Q, rpc: F) -> Result<A, Error>
+    where
+        Q: Clone,
+        F: Fn(Channel, Request<Q>) -> R,
+        R: Future<Output = Result<Response<A>, Status>>,
+    {
+        self.attempt_all(None, deadline, request, rpc)
             .await
             .map_err(|failure| failure.error)
     }
@@ -104,12 +114,13 @@ impl Client {
         F: Fn(Channel, Request<Q>) -> R,
         R: Future<Output = Result<Response<A>, Status>>,
     {
-        self.attempt_all(worker, request, rpc).await
+        self.attempt_all(worker, self.options().deadline, request, rpc).await
     }
 
     async fn attempt_all<Q, A, F, R>(
         &self,
         worker: Option<&WorkerRef>,
+        deadline: Duration,
         request: Q,
         rpc: F,
     ) -> Result<A, Failure>
@@ -118,10 +129,10 @@ impl Client {
         F: Fn(Channel, Request<Q>) -> R,
         R: Future<Output = Result<Response<A>, Status>>,
     {
-        let mut call = Call::new(self.options().deadline);
+        let mut call = Call::new(deadline);
         loop {
             let Some(left) = call.backoff.remaining() else {
-                return Err(call.failed(self.out_of_time(call.last.clone())));
+                return Err(call.failed(out_of_time(deadline, call.last.clone())));
             };
             let address = match call.hint.take() {
                 Some(address) => address,
@@ -191,8 +202,10 @@ impl Client {
                 self.set_answered(address);
                 Ok(response.into_inner())
             }
+            // The transport and the server watch the deadline too, and may be first to notice.
+            Ok(Err(status)) if is_timeout(&status) => Err(out_of_time(timeout, None).into()),
             Ok(Err(status)) => Err(status),
-            Err(_) => Err(Error::deadline_exceeded("no answer before the deadline").into()),
+            Err(_) => Err(out_of_time(timeout, None).into()),
         }
     }
 
@@ -255,18 +268,6 @@ impl Client {
         }
     }
 
-    fn out_of_time(&self, last: Option<Error>) -> Error {
-        let seconds = self.options().deadline.as_secs_f64();
-        match last {
-            Some(error) => Error {
-                message: format!("no success within {seconds} s, lastly: {}", error.message),
-                ..error
-            },
-            None => Error::deadline_exceeded(format!("no answer within {seconds} s"))
-                .with_hint("the call may still complete: ask again with the same idempotency key"),
-        }
-    }
-
     fn no_contact(&self, error: Error) -> Error {
         let endpoints: Vec<&str> = self.options().endpoints.iter().map(Address::as_str).collect();
         Error {
@@ -276,5 +277,22 @@ impl Client {
         .with_hint(
             "is the server running? start one with `kiln up`, or name it with --endpoint or KILN_ENDPOINT",
         )
+    }
+}
+
+/// What tonic makes of a deadline that passed on either side.
+fn is_timeout(status: &Status) -> bool {
+    status.code() == Code::Cancelled && status.message() == "Timeout expired"
+}
+
+fn out_of_time(deadline: Duration, last: Option<Error>) -> Error {
+    let seconds = deadline.as_secs_f64();
+    match last {
+        Some(error) => Error {
+            message: format!("no success within {seconds:.1} s, lastly: {}", error.message),
+            ..error
+        },
+        None => Error::deadline_exceeded(format!("no answer within {seconds:.1} s"))
+            .with_hint("it may still complete: ask again with the same idempotency key"),
     }
 }

@@ -40,8 +40,9 @@ impl Client {
         if upload.header.request_token.is_empty() {
             upload.header.request_token = uuid::Uuid::new_v4().to_string();
         }
+        let deadline = self.options().upload_deadline.max(self.options().deadline);
         let response = self
-            .call(upload, |channel, request| async move {
+            .call_within(deadline, upload, |channel, request| async move {
                 self.send_upload(channel, request).await
             })
             .await?;

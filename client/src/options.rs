@@ -11,6 +11,8 @@ pub struct Options {
     pub direct: bool,
     /// Longest time for one call with all its retries.
     pub deadline: Duration,
+    /// Longest time for an upload: a large component is compiled before it is accepted. Not shorter than `deadline`.
+    pub upload_deadline: Duration,
     /// Give up after this time when no endpoint has ever answered; shorter than the deadline, because then
     /// the address is more likely wrong than the cluster away.
     pub first_contact: Duration,
@@ -28,7 +30,8 @@ impl Options {
             endpoints,
             direct: true,
             deadline: Duration::from_secs(30),
-            first_contact: Duration::from_secs(5),
+            upload_deadline: Duration::from_secs(600),
+            first_contact: Duration::from_secs(3),
             connect_timeout: Duration::from_secs(1),
             message_size_max: 64 << 20,
         }

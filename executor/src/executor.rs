@@ -15,6 +15,7 @@ use crate::{
     host::Engine,
     managers::Managers,
     metrics::Metrics,
+    prefetch,
     registry::Registry,
     route::{Channels, ClusterView, Router},
     shard::{Shards, sweep},
@@ -84,6 +85,9 @@ impl Executor {
             }
             None => tokio::spawn(attend::watch_map(managers, view.clone())).abort_handle(),
         });
+        if store.is_some() {
+            tasks.push(tokio::spawn(prefetch::prefetch(registry.clone())).abort_handle());
+        }
         let router = Arc::new(Router {
             view: view.clone(),
             channels,

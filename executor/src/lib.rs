@@ -6,6 +6,7 @@
 //! * `edge` – gRPC and HTTP, one service a file; `operations` is what both can do to a worker
 //! * `route` – from a worker's name to the node that owns it; retries until the caller's deadline
 //! * `attend`, `managers`, `registry` – the lease, the map and the components, from the shard managers
+//! * `prefetch` – compiles new components before they are called
 //! * `shard` – replicas on this node: opened when led, closed at once when not, recovered, reconciled with the map
 //! * `worker` – one actor a loaded worker; `invoke` – accepting, ending and retrying invocations
 //! * [`enumerate`] – listing and counting workers over all shards
@@ -27,6 +28,7 @@ mod managers;
 mod metrics;
 mod operations;
 mod options;
+mod prefetch;
 mod registry;
 pub mod replay;
 mod route;

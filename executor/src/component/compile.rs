@@ -1,11 +1,12 @@
 use wasmtime::component::Component;
 
-use super::Error;
+use super::{Error, imports};
 use crate::host::Engine;
 
 /// Compiles a component to the bytes of a `.cwasm` file. Takes seconds of processor time for large ones.
 pub(super) fn compile(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, Error> {
     check_header(bytes)?;
+    imports::check(bytes)?;
     engine
         .wasmtime()
         .precompile_component(bytes)

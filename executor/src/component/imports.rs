@@ -1,3 +1,4 @@
+use wasmparser::{Parser, Payload, ValidPayload, Validator, component_types::ComponentEntityType};
 use wasmtime::component::{Component, InstancePre, Linker, types::ComponentItem};
 
 use super::Error;
@@ -15,6 +16,54 @@ pub(super) fn names(component: &Component) -> Vec<String> {
         item => needs_host(item),
     });
     imports.map(|(name, _)| name.to_owned()).collect()
+}
+
+/// Looks at the imports of bytes that are not compiled yet: compiling a large component takes many seconds.
+///
+/// What is wrong with the bytes otherwise is left to the compiler to say.
+///
+/// # Errors
+/// [`Error::MissingImports`].
+pub(super) fn check(bytes: &[u8]) -> Result<(), Error> {
+    let declared = declared(bytes).unwrap_or_default();
+    let missing: Vec<String> = declared.into_iter().filter(|name| !is_offered(name)).collect();
+    if missing.is_empty() { Ok(()) } else { Err(Error::MissingImports { missing }) }
+}
+
+/// As [`names`], from the bytes; `None` when they do not parse.
+fn declared(bytes: &[u8]) -> Option<Vec<String>> {
+    let mut validator = Validator::new();
+    let mut names = Vec::new();
+    let mut depth = 0_usize;
+    let mut types = None;
+    for payload in Parser::new(0).parse_all(bytes) {
+        let payload = payload.ok()?;
+        match &payload {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section.clone() {
+                    names.push(import.ok()?.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+        // Function bodies are handed back unchecked, which makes this quick. The outermost component ends last.
+        if let ValidPayload::End(ended) = validator.payload(&payload).ok()? {
+            types = Some(ended);
+        }
+    }
+    let types = types?;
+    let types = types.as_ref();
+    names.retain(|name| match types.component_item_for_import(name).map(|item| item.ty) {
+        Some(ComponentEntityType::Instance(id)) => {
+            let is_type = |ty: &ComponentEntityType| matches!(ty, ComponentEntityType::Type { .. });
+            types[id].exports.values().any(|item| !is_type(&item.ty))
+        }
+        Some(ComponentEntityType::Type { .. }) => false,
+        _ => true,
+    });
+    Some(names)
 }
 
 /// Resolves the imports. wasmtime stops at the first that does not fit; here all that are missing are named.
@@ -35,4 +84,26 @@ pub(super) fn link(
         };
         Error::MissingImports { missing }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_what_is_missing_without_compiling() {
+        let component = r#"(component
+            (import "acme:shop/cart@1.0.0" (instance (export "add" (func))))
+            (import "acme:shop/types@1.0.0" (instance (export "id" (type (eq u32)))))
+            (import "wasi:cli/exit@0.2.6" (instance (export "exit" (func))))
+            (core module (func unreachable))
+            (component (import "acme:inner/thing" (func)))
+            (import "bare" (func)))"#;
+        let bytes = wat::parse_str(component).expect("it is well-formed");
+        match check(&bytes) {
+            Err(Error::MissingImports { missing }) => assert_eq!(missing, ["acme:shop/cart@1.0.0", "bare"]),
+            other => unreachable!("{other:?}"),
+        }
+        assert!(check(b"\0asm\x0d\0\x01\0 broken").is_ok(), "the compiler says what is wrong");
+    }
 }
