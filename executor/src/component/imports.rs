@@ -94,10 +94,10 @@ mod tests {
     fn names_what_is_missing_without_compiling() {
         let component = r#"(component
             (import "acme:shop/cart@1.0.0" (instance (export "add" (func))))
-            (import "acme:shop/types@1.0.0" (instance (export "id" (type (eq u32)))))
+            (import "acme:shop/types@1.0.0" (instance (type $id u32) (export "id" (type (eq $id)))))
             (import "wasi:cli/exit@0.2.6" (instance (export "exit" (func))))
             (core module (func unreachable))
-            (component (import "acme:inner/thing" (func)))
+            (component (import "inner-thing" (func)))
             (import "bare" (func)))"#;
         let bytes = wat::parse_str(component).expect("it is well-formed");
         match check(&bytes) {

@@ -269,6 +269,10 @@ impl<M: Machine> Group<M> {
     #[must_use]
     pub fn applied_at(&self) -> Instant {
         if self.inner.leadership.borrow().is_self {
+            // A lone voter is its own quorum, and asks nobody.
+            if self.voters().len() == 1 {
+                return Instant::now();
+            }
             let raft = self.inner.raft();
             let metrics = raft.metrics();
             let acked = metrics.borrow_watched().last_quorum_acked;
