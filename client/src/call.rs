@@ -6,7 +6,7 @@ use std::{
 };
 
 use kiln_proto::{
-    Error,
+    Error, ErrorCode,
     v1::{GetRoutesRequest, WorkerRef},
 };
 use tonic::{Code, Request, Response, Status, transport::Channel};
@@ -34,6 +34,7 @@ pub(crate) struct Failure {
 /// Where one call stands between its attempts.
 struct Call {
     started: Instant,
+    deadline: Duration,
     backoff: Backoff,
     /// Whom to ask next, without a pause.
     hint: Option<Address>,
@@ -50,6 +51,7 @@ impl Call {
         let started = Instant::now();
         Self {
             started,
+            deadline,
             backoff: Backoff::until(started + deadline),
             hint: None,
             redirects: 0,
@@ -69,6 +71,11 @@ impl Call {
         } else {
             self.hint = hint;
         }
+    }
+
+    /// What an earlier attempt was told says more than that the last one was too late.
+    fn out_of_time(&self) -> Error {
+        out_of_time(self.deadline, self.last.clone())
     }
 
     fn failed(&self, error: Error) -> Failure {
@@ -132,7 +139,7 @@ impl Client {
         let mut call = Call::new(deadline);
         loop {
             let Some(left) = call.backoff.remaining() else {
-                return Err(call.failed(out_of_time(deadline, call.last.clone())));
+                return Err(call.failed(call.out_of_time()));
             };
             let address = match call.hint.take() {
                 Some(address) => address,
@@ -159,6 +166,9 @@ impl Client {
     fn consider(&self, call: &mut Call, address: &Address, status: Status) -> Result<(), Failure> {
         tracing::debug!(%address, code = ?status.code(), message = status.message(), "an attempt failed");
         match judge(status) {
+            Advice::GiveUp(error) if error.code == ErrorCode::DeadlineExceeded && call.last.is_some() => {
+                return Err(call.failed(call.out_of_time()));
+            }
             Advice::GiveUp(error) => return Err(call.failed(error)),
             Advice::Redirect(error) => {
                 self.set_answered(address);
@@ -289,7 +299,7 @@ fn out_of_time(deadline: Duration, last: Option<Error>) -> Error {
     let seconds = deadline.as_secs_f64();
     match last {
         Some(error) => Error {
-            message: format!("no success within {seconds:.1} s, lastly: {}", error.message),
+            message: format!("no success within {seconds} s, lastly: {}", error.message),
             ..error
         },
         None => Error::deadline_exceeded(format!("no answer within {seconds:.1} s"))
