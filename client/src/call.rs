@@ -98,7 +98,12 @@ impl Client {
     }
 
     /// As [`Client::call`], with a deadline of its own.
-    pub(crate) async fn call_within<Q, A, F, R>(&self, deadline: Duration, request: Q, rpc: F) -> Result<A, Error>
+    pub(crate) async fn call_within<Q, A, F, R>(
+        &self,
+        deadline: Duration,
+        request: Q,
+        rpc: F,
+    ) -> Result<A, Error>
     where
         Q: Clone,
         F: Fn(Channel, Request<Q>) -> R,
@@ -121,7 +126,8 @@ impl Client {
         F: Fn(Channel, Request<Q>) -> R,
         R: Future<Output = Result<Response<A>, Status>>,
     {
-        self.attempt_all(worker, self.options().deadline, request, rpc).await
+        self.attempt_all(worker, self.options().deadline, request, rpc)
+            .await
     }
 
     async fn attempt_all<Q, A, F, R>(

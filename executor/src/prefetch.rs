@@ -57,7 +57,10 @@ mod tests {
 
     #[test]
     fn takes_only_the_newest() {
-        let component = |created_at_ns| v1::ComponentVersion { created_at_ns, ..v1::ComponentVersion::default() };
+        let component = |created_at_ns| v1::ComponentVersion {
+            created_at_ns,
+            ..v1::ComponentVersion::default()
+        };
         let taken = newest((0..40).map(component).collect());
         assert_eq!(taken.len(), NEWEST_MAX);
         assert_eq!((taken[0].created_at_ns, taken[15].created_at_ns), (39, 24));

@@ -27,7 +27,11 @@ pub(super) fn names(component: &Component) -> Vec<String> {
 pub(super) fn check(bytes: &[u8]) -> Result<(), Error> {
     let declared = declared(bytes).unwrap_or_default();
     let missing: Vec<String> = declared.into_iter().filter(|name| !is_offered(name)).collect();
-    if missing.is_empty() { Ok(()) } else { Err(Error::MissingImports { missing }) }
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::MissingImports { missing })
+    }
 }
 
 /// As [`names`], from the bytes; `None` when they do not parse.
@@ -55,14 +59,16 @@ fn declared(bytes: &[u8]) -> Option<Vec<String>> {
     }
     let types = types?;
     let types = types.as_ref();
-    names.retain(|name| match types.component_item_for_import(name).map(|item| item.ty) {
-        Some(ComponentEntityType::Instance(id)) => {
-            let is_type = |ty: &ComponentEntityType| matches!(ty, ComponentEntityType::Type { .. });
-            types[id].exports.values().any(|item| !is_type(&item.ty))
-        }
-        Some(ComponentEntityType::Type { .. }) => false,
-        _ => true,
-    });
+    names.retain(
+        |name| match types.component_item_for_import(name).map(|item| item.ty) {
+            Some(ComponentEntityType::Instance(id)) => {
+                let is_type = |ty: &ComponentEntityType| matches!(ty, ComponentEntityType::Type { .. });
+                types[id].exports.values().any(|item| !is_type(&item.ty))
+            }
+            Some(ComponentEntityType::Type { .. }) => false,
+            _ => true,
+        },
+    );
     Some(names)
 }
 
@@ -104,6 +110,9 @@ mod tests {
             Err(Error::MissingImports { missing }) => assert_eq!(missing, ["acme:shop/cart@1.0.0", "bare"]),
             other => unreachable!("{other:?}"),
         }
-        assert!(check(b"\0asm\x0d\0\x01\0 broken").is_ok(), "the compiler says what is wrong");
+        assert!(
+            check(b"\0asm\x0d\0\x01\0 broken").is_ok(),
+            "the compiler says what is wrong"
+        );
     }
 }
