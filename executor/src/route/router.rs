@@ -40,6 +40,13 @@ impl From<Error> for Failure {
     }
 }
 
+fn lost(shard: ShardId, node: NodeId) -> Failure {
+    Failure {
+        error: Error::unavailable(format!("node {node} lost shard {shard} during the call")),
+        unreachable: Some(node),
+    }
+}
+
 impl Router {
     /// The shard of a worker.
     ///
@@ -180,10 +187,9 @@ impl Router {
                 self.view.note_owner(shard, node);
                 Ok(reply.into_inner())
             }
-            () = self.replaced(shard, node) => {
-                let error = Error::unavailable(format!("node {node} lost shard {shard} during the call"));
-                Err(Failure { error, unreachable: Some(node) })
-            }
+            () = self.replaced(shard, node) => Err(lost(shard, node)),
+            // A replica here learns of an election before the managers tell: a vanished machine refuses nothing.
+            () = self.shards.led_by_another(shard, node) => Err(lost(shard, node)),
             () = until(patience.deadline) => Err(self.too_late(shard).into()),
         }
     }

@@ -98,6 +98,22 @@ impl Shards {
         self.replica(shard)?.shard.group().leadership().borrow().leader
     }
 
+    /// Waits until the replica here sees the shard led by another node than now and than `node`; for ever without one.
+    pub(crate) async fn led_by_another(&self, shard: ShardId, node: NodeId) {
+        let Some(replica) = self.replica(shard) else {
+            return std::future::pending().await;
+        };
+        let mut leadership = replica.shard.group().leadership();
+        let before = leadership.borrow_and_update().leader;
+        while leadership.changed().await.is_ok() {
+            let leader = leadership.borrow_and_update().leader;
+            if leader.is_some_and(|leader| leader != node && Some(leader) != before) {
+                return;
+            }
+        }
+        std::future::pending().await
+    }
+
     /// Waits for something that the managers should hear of.
     pub(crate) async fn news(&self) {
         self.news.notified().await;
