@@ -353,7 +353,8 @@ impl<M: Machine> Group<M> {
     /// Asks a voter to take over. Returns at once; [`leadership`](Self::leadership) tells when it has.
     ///
     /// # Errors
-    /// `NotLeader` when this replica does not lead.
+    /// `NotLeader` when this replica does not lead; `Unavailable` when the voter has not been heard of just now: a leader
+    /// that hands over takes no proposals, so that handing over to a dead node would stop the group.
     pub async fn transfer_leader(&self, to: NodeId) -> Result<(), Error> {
         let leadership = *self.inner.leadership.borrow();
         if !leadership.is_self {
@@ -362,10 +363,26 @@ impl<M: Machine> Group<M> {
             });
         }
         let raft = self.inner.raft();
+        if !self.has_just_heard_of(&raft, to) {
+            return Err(Error::Unavailable(format!(
+                "node {to} has not answered this leader of late"
+            )));
+        }
         raft.trigger()
             .transfer_leader(to.0)
             .await
             .map_err(|error| Error::Unavailable(error.to_string()))
+    }
+
+    /// The node has acknowledged something of this leader within a follower's patience.
+    fn has_just_heard_of(&self, raft: &RaftOf<M>, node: NodeId) -> bool {
+        let metrics = raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let heard = metrics
+            .heartbeat
+            .as_ref()
+            .and_then(|heard| heard.get(&node.0).copied().flatten());
+        heard.is_some_and(|at| at.elapsed() <= self.inner.node.options.election_timeout_max)
     }
 
     /// Stops this replica. Its data stays.
