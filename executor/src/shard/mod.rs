@@ -111,7 +111,7 @@ impl Shards {
                 return;
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Waits for something that the managers should hear of.
