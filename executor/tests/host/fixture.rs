@@ -25,7 +25,7 @@ pub(crate) fn built(name: &str) -> Vec<u8> {
     )
 }
 
-/// Guests of other toolchains, which lie beside the checkout or where `KILN_GUESTS` says.
+/// Guests of other toolchains, which lie beside the checkout or where `KILN_SHARED_GUESTS` says.
 pub(crate) fn shared(name: &str) -> Vec<u8> {
     let beside = || {
         Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -33,8 +33,10 @@ pub(crate) fn shared(name: &str) -> Vec<u8> {
             .map(|dir| dir.join("shared/guests"))
             .find(|dir| dir.is_dir())
     };
-    let dir = std::env::var_os("KILN_GUESTS").map(PathBuf::from).or_else(beside);
-    let dir = dir.expect("no folder with guest components: set KILN_GUESTS to shared/guests");
+    let dir = std::env::var_os("KILN_SHARED_GUESTS")
+        .map(PathBuf::from)
+        .or_else(beside);
+    let dir = dir.expect("no folder with guest components: set KILN_SHARED_GUESTS to shared/guests");
     read(&dir.join(format!("{name}.wasm")))
 }
 
