@@ -1,13 +1,10 @@
 //! Components and the bytes behind them, for those who ask.
 
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt, stream::BoxStream};
-use kiln_proto::{Error, ids::ComponentId, v1};
+use kiln_proto::{Error, convert::now_ns, ids::ComponentId, v1};
 use tonic::Status;
 use uuid::Uuid;
 
@@ -121,13 +118,11 @@ async fn register_here(
     request: v1::RegisterComponentRequest,
 ) -> Result<v1::RegisterComponentResponse, Error> {
     let fresh_id = Bytes::copy_from_slice(Uuid::new_v4().as_bytes());
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now_ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
     match inner
         .commit(Change::Register(Register {
             request,
             fresh_id,
-            now_ns,
+            now_ns: now_ns(),
         }))
         .await?
     {

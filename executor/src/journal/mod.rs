@@ -18,6 +18,7 @@ mod tests;
 use std::sync::Arc;
 
 use kiln_proto::{
+    convert::now_ns,
     ids::{Epoch, OplogIndex, WorkerId},
     v1::{OplogEntry, oplog_entry::Entry},
 };
@@ -60,7 +61,7 @@ impl Options {
             epoch,
             last,
             skipped: Regions::default(),
-            now_ns: system_now_ns,
+            now_ns,
         }
     }
 }
@@ -242,11 +243,4 @@ impl Journal {
     pub fn take_passed_logs(&self) -> Vec<Arc<OplogEntry>> {
         self.shared.state.lock().cursor.take_passed_logs()
     }
-}
-
-fn system_now_ns() -> u64 {
-    let since_epoch = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -5,6 +5,7 @@ use std::{
 
 use kiln_proto::{
     Error,
+    convert::json::status_name,
     ids::OplogIndex,
     v1::{EmptyEntry, ErrorEntry, WorkerRecord, WorkerStatus, oplog_entry::Entry},
 };
@@ -212,10 +213,11 @@ impl Actor {
                 } else {
                     "revert or delete the worker"
                 };
-                return Err(
-                    Error::conflict(format!("a worker that is {} cannot be resumed", word(status)))
-                        .with_hint(hint),
-                );
+                return Err(Error::conflict(format!(
+                    "a worker that is {} cannot be resumed",
+                    status_name(status)
+                ))
+                .with_hint(hint));
             }
             _ => self.desk.is_wanted = true,
         }
@@ -679,18 +681,6 @@ fn is_unfinished(status: WorkerStatus) -> bool {
 
 fn is_recoverable(status: WorkerStatus) -> bool {
     is_unfinished(status) || status == WorkerStatus::Idle
-}
-
-fn word(status: WorkerStatus) -> &'static str {
-    match status {
-        WorkerStatus::Running => "running",
-        WorkerStatus::Idle => "idle",
-        WorkerStatus::Suspended => "suspended",
-        WorkerStatus::WorkerInterrupted => "interrupted",
-        WorkerStatus::Retrying => "retrying",
-        WorkerStatus::Failed => "failed",
-        WorkerStatus::Exited => "exited",
-    }
 }
 
 fn answer_all(replies: Vec<Reply<()>>, outcome: &Result<(), Error>) {
