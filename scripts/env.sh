@@ -9,10 +9,10 @@ mkdir -p "$KILN_CACHE"
 # rustup installs here and relies on the login shell to find it.
 [[ -d "$HOME/.cargo/bin" && ":$PATH:" != *":$HOME/.cargo/bin:"* ]] && export PATH="$HOME/.cargo/bin:$PATH"
 
-# bindgen loads libclang at build time; Debian keeps it in a versioned folder.
+# bindgen loads libclang at build time; Debian keeps it in a versioned folder. Its neighbour libclang-cpp is another library.
 if [[ -z "${LIBCLANG_PATH:-}" ]]; then
   for folder in /usr/lib/llvm-*/lib; do
-    if compgen -G "$folder/libclang*.so*" > /dev/null; then
+    if compgen -G "$folder/libclang.so*" > /dev/null || compgen -G "$folder/libclang-[0-9]*.so*" > /dev/null; then
       export LIBCLANG_PATH="$folder"
       break
     fi
