@@ -1,19 +1,155 @@
-//! How host functions record what they give the guest.
+//! How host functions record what they give the guest (semantics.md §5.1).
+//!
+//! A function that only reads something of this machine uses [`HostState::read_local`]. Any other one begins, makes its
+//! effect unless that is recorded, and ends:
+//!
+//! ```text
+//! let call = match state.begin(NAME, Kind::WriteRemote, request).await? {
+//!     Begun::Recorded(value) => return Ok(value),
+//!     Begun::New(call) => call,
+//! };
+//! let response = match effect(call.idempotency_key()).await {
+//!     Ok(value) => value,
+//!     // Leaves the guest while its retry policy has attempts left; after that the guest sees the error.
+//!     Err(trouble) => { state.retry_after(&call, &trouble)?; value_of(trouble) }
+//! };
+//! state.end(call, response).await
+//! ```
 
-use kiln_proto::v1::{LogEntry, OplogEntry, Payload, Value, oplog_entry::Entry, payload, value::Kind};
+use std::borrow::Cow;
+
+use kiln_proto::{
+    Error,
+    ids::{IdempotencyKey, OplogIndex},
+    v1::{LogEntry, OplogEntry, Payload, Value, oplog_entry::Entry, payload, value::Kind},
+};
 
 use super::{
     HostState,
-    payload::{request, u64_of, u64_value},
+    idempotency::derived_key,
+    payload::{request, u64_of, u64_value, value_of},
 };
-use crate::replay::{Kind as CallKind, step};
+use crate::replay::{
+    Kind as CallKind,
+    step::{self, Manner, StepError},
+};
 
 /// Most random bytes that a guest gets at once.
 const RANDOM_BYTES_MAX: u64 = 1 << 20;
 
+/// How a host call begins.
+pub(in crate::host) enum Begun {
+    /// It was made in an earlier life of the worker, and this is what came of it.
+    Recorded(Value),
+    /// Its effect has to be made now.
+    New(Call),
+}
+
+/// A host call whose effect is made now.
+#[must_use = "a call that began has to end"]
+pub(in crate::host) struct Call {
+    step: step::Call,
+    invocation_key: IdempotencyKey,
+}
+
+impl Call {
+    /// The key under which the effect is made: the same in every life of the worker, another one for every other call.
+    pub(in crate::host) fn idempotency_key(&self) -> IdempotencyKey {
+        derived_key(&self.invocation_key, self.step.begin_index())
+    }
+
+    /// The index at which the call began.
+    pub(in crate::host) fn begin_index(&self) -> OplogIndex {
+        self.step.begin_index()
+    }
+}
+
 impl HostState {
+    /// Begins a call that touches the world.
+    ///
+    /// # Errors
+    /// A divergence, or when the oplog fails; either ends the guest.
+    pub(in crate::host) async fn begin(
+        &mut self,
+        function: impl Into<Cow<'static, str>>,
+        kind: CallKind,
+        value: Value,
+    ) -> wasmtime::Result<Begun> {
+        self.record_logs();
+        let manner = Manner {
+            kind,
+            is_marked: kind == CallKind::WriteRemote && !self.control.is_idempotent,
+            is_recorded: self.is_recorded(),
+        };
+        Ok(
+            match step::begin(&self.journal, function, manner, request(value)).await? {
+                step::Begun::Recorded(response) => Begun::Recorded(value_of(response)),
+                step::Begun::New(step) => Begun::New(Call {
+                    step,
+                    invocation_key: self.invocation.key.clone(),
+                }),
+            },
+        )
+    }
+
+    /// Ends a call with what the guest gets, which is recorded first.
+    ///
+    /// # Errors
+    /// When the oplog fails.
+    pub(in crate::host) async fn end(&mut self, call: Call, response: Value) -> wasmtime::Result<Value> {
+        call.step.end(&self.journal, request(response.clone())).await?;
+        Ok(response)
+    }
+
+    /// The effect could not be made. Leaves the guest, to try again, as long as its retry policy has attempts left;
+    /// after that the caller gives the error to the guest.
+    ///
+    /// # Errors
+    /// The end of this attempt.
+    pub(in crate::host) fn retry_after(&self, call: &Call, trouble: &Error) -> wasmtime::Result<()> {
+        if trouble.is_retryable() && self.control.has_attempts_left(call.begin_index()) {
+            return Err(StepError::Trouble(Box::new(trouble.clone())).into());
+        }
+        Ok(())
+    }
+
+    /// Begins a remote write of several steps, each a call of kind `WriteRemoteBatched` with the index returned here.
+    /// One that a crash has interrupted begins anew: the oplog is live again then.
+    ///
+    /// # Errors
+    /// When it must not be repeated, and as [`HostState::begin`].
+    #[allow(dead_code, reason = "outgoing HTTP is to use it")]
+    pub(in crate::host) async fn begin_batch(&mut self) -> wasmtime::Result<OplogIndex> {
+        self.record_logs();
+        if !self.is_recorded() {
+            return Ok(self.journal.current_index());
+        }
+        let begin = step::begin_batch(&self.journal, self.control.is_idempotent).await?;
+        self.control.enter_batch(begin);
+        Ok(begin)
+    }
+
+    /// Ends a remote write of several steps. Harmless when it has ended.
+    ///
+    /// # Errors
+    /// As [`HostState::begin`].
+    #[allow(dead_code, reason = "outgoing HTTP is to use it")]
+    pub(in crate::host) async fn end_batch(&mut self, begin: OplogIndex) -> wasmtime::Result<()> {
+        if self.control.leave_batch(begin) && self.is_recorded() {
+            self.record_logs();
+            step::end_batch(&self.journal, begin).await?;
+        }
+        Ok(())
+    }
+
+    /// False where calls are made again in each life of the worker, and none is recorded.
+    pub(in crate::host) fn is_recorded(&self) -> bool {
+        let runs_again = self.control.is_in_zone && !self.journal.is_live();
+        !runs_again && !self.control.is_snapshotting
+    }
+
     /// A call that only reads something of this machine: recorded, and read from the oplog on replay.
-    pub(super) fn read_local(
+    pub(in crate::host) fn read_local(
         &mut self,
         function: &'static str,
         request: Payload,
@@ -28,21 +164,33 @@ impl HostState {
     }
 
     /// The recorded response of this very call while replaying; `None` when its effect has to be made now.
-    pub(super) fn recorded(&mut self, function: &str, request: &Payload) -> wasmtime::Result<Option<Value>> {
+    pub(in crate::host) fn recorded(
+        &mut self,
+        function: &str,
+        request: &Payload,
+    ) -> wasmtime::Result<Option<Value>> {
         self.record_logs();
+        if !self.is_recorded() {
+            return Ok(None);
+        }
         let recorded = step::recorded(&self.journal, function, request)?;
-        Ok(recorded.map(|response| match response.payload {
-            Some(payload::Payload::Value(value)) => value,
-            _ => Value::default(),
-        }))
+        Ok(recorded.map(value_of))
     }
 
     /// Records what a call gave, before the guest sees it.
-    pub(super) fn record(&mut self, function: &str, kind: CallKind, request: Payload, response: Value) {
-        let response = Payload {
-            payload: Some(payload::Payload::Value(response)),
-        };
-        step::persist(&self.journal, function, kind, request, response);
+    pub(in crate::host) fn record(
+        &mut self,
+        function: &str,
+        kind: CallKind,
+        request: Payload,
+        response: Value,
+    ) {
+        if self.is_recorded() {
+            let response = Payload {
+                payload: Some(payload::Payload::Value(response)),
+            };
+            step::persist(&self.journal, function, kind, request, response);
+        }
     }
 
     pub(super) fn random_bytes(&mut self, function: &'static str, length: u64) -> wasmtime::Result<Vec<u8>> {

@@ -1,3 +1,6 @@
+use kiln_proto::ids::OplogIndex;
+
+use super::Wait;
 use crate::{host::value::ArgumentError, journal, replay::Divergence};
 
 /// Why an instance could not be started.
@@ -32,6 +35,8 @@ pub enum CallError {
         kind: TrapKind,
         /// The last lines that the guest wrote to stderr.
         stderr: String,
+        /// The entry from which a retry starts again; attempts are counted for each.
+        retry_from: OplogIndex,
     },
     /// The guest called `exit`.
     #[error("the guest exited with code {code}")]
@@ -46,7 +51,10 @@ pub enum CallError {
     Interrupted,
     /// The guest waits for something that may take long; unload it and load it again when that has come.
     #[error("suspended")]
-    Suspend,
+    Suspend(Wait),
+    /// A part of the oplog was made void; load the worker again, it goes on from before that part.
+    #[error("jumped back in the oplog")]
+    Jump,
     /// The guest did something else than the oplog says.
     #[error(transparent)]
     Divergence(#[from] Box<Divergence>),

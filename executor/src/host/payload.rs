@@ -11,6 +11,14 @@ pub(super) fn request(value: Value) -> Payload {
     }
 }
 
+/// What a payload that `request` made holds.
+pub(super) fn value_of(payload: Payload) -> Value {
+    match payload.payload {
+        Some(payload::Payload::Value(value)) => value,
+        _ => Value::default(),
+    }
+}
+
 pub(super) fn u64_value(number: u64) -> Value {
     Value {
         kind: Some(Kind::U64Value(number)),

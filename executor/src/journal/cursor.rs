@@ -1,9 +1,9 @@
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, ops::ControlFlow, sync::Arc};
 
 use bytes::Bytes;
 use kiln_proto::{
     ids::{OplogIndex, WorkerId},
-    v1::{OplogEntry, oplog_entry::Entry},
+    v1::{OplogEntry, oplog_entry::Entry, persistence_level_entry::Level},
 };
 use prost::Message;
 
@@ -14,13 +14,16 @@ const PASSED_LOGS_MAX: usize = 1024;
 
 /// Where replay stands among the recorded entries.
 ///
-/// Invariant: `head` is the next entry that is neither a hint nor skipped, or `None` at the end.
+/// Invariant: `head` is the next entry that is neither a hint nor skipped, or `None` at the end. It is never the beginning
+/// of a zone without persistence that was left open: what lies in such a zone runs again.
 pub(super) struct Cursor {
     target: OplogIndex,
     skipped: Regions,
     page: VecDeque<(OplogIndex, Bytes)>,
     next: OplogIndex,
     head: Option<(OplogIndex, Arc<OplogEntry>)>,
+    /// Where the zone without persistence ends that `head` begins.
+    zone_end: OplogIndex,
     passed_logs: VecDeque<Arc<OplogEntry>>,
 }
 
@@ -32,6 +35,7 @@ impl Cursor {
             page: VecDeque::new(),
             next: OplogIndex::FIRST,
             head: None,
+            zone_end: OplogIndex::NONE,
             passed_logs: VecDeque::new(),
         }
     }
@@ -56,6 +60,12 @@ impl Cursor {
         Ok(Some(taken))
     }
 
+    /// The index that execution has reached once the entry at `index` is matched: a void stretch behind it counts as passed,
+    /// as it did when the jump that made it void was written.
+    pub(super) fn reached_by(&self, index: OplogIndex) -> OplogIndex {
+        self.skipped.end_of(index.next()).unwrap_or(index)
+    }
+
     pub(super) fn take_passed_logs(&mut self) -> Vec<Arc<OplogEntry>> {
         self.passed_logs.drain(..).collect()
     }
@@ -71,10 +81,87 @@ impl Cursor {
             self.next = index.next();
             match &entry.entry {
                 Some(hint) if is_hint(hint) => self.pass(hint, &entry),
+                Some(begin) if begins_zone(begin) => self.settle_at_zone(store, worker, index, entry)?,
                 _ => self.head = Some((index, entry)),
             }
         }
         Ok(())
+    }
+
+    /// `entry` begins a zone without persistence. One that was left open is passed over with all that follows it.
+    fn settle_at_zone(
+        &mut self,
+        store: &dyn OplogStore,
+        worker: &WorkerId,
+        index: OplogIndex,
+        entry: Arc<OplogEntry>,
+    ) -> Result<(), Error> {
+        let end = self.look_ahead(store, worker, |index, entry| {
+            if ends_zone(entry) {
+                ControlFlow::Break(index)
+            } else {
+                ControlFlow::Continue(())
+            }
+        })?;
+        match end {
+            Some(end) => {
+                self.zone_end = end;
+                self.head = Some((index, entry));
+            }
+            None => self.skip_to(self.target.next()),
+        }
+        Ok(())
+    }
+
+    /// Passes over the zone that `head` begins, up to the entry that ends it, which becomes the head.
+    pub(super) fn pass_zone(&mut self, store: &dyn OplogStore, worker: &WorkerId) -> Result<(), Error> {
+        let begins = |(_, entry): &(OplogIndex, Arc<OplogEntry>)| {
+            entry.entry.as_ref().is_some_and(begins_zone)
+        };
+        if !self.head.as_ref().is_some_and(begins) {
+            return Ok(());
+        }
+        self.head = None;
+        self.skip_to(self.zone_end);
+        self.settle(store, worker)
+    }
+
+    /// Passes over all that is left.
+    pub(super) fn pass_all(&mut self) {
+        self.head = None;
+        self.skip_to(self.target.next());
+    }
+
+    /// Shows `visit` what replay has yet to match behind the head, until it breaks with an answer.
+    pub(super) fn look_ahead<T>(
+        &self,
+        store: &dyn OplogStore,
+        worker: &WorkerId,
+        mut visit: impl FnMut(OplogIndex, &Entry) -> ControlFlow<T>,
+    ) -> Result<Option<T>, Error> {
+        let mut ahead = Self {
+            target: self.target,
+            skipped: self.skipped.clone(),
+            page: self.page.clone(),
+            next: self.next,
+            head: None,
+            zone_end: OplogIndex::NONE,
+            passed_logs: VecDeque::new(),
+        };
+        while ahead.next <= ahead.target {
+            if let Some(end) = ahead.skipped.end_of(ahead.next) {
+                ahead.skip_to(end.next());
+                continue;
+            }
+            let (index, entry) = ahead.read_next(store, worker)?;
+            ahead.next = index.next();
+            if let Some(entry) = entry.entry.as_ref().filter(|entry| !is_hint(entry))
+                && let ControlFlow::Break(answer) = visit(index, entry)
+            {
+                return Ok(Some(answer));
+            }
+        }
+        Ok(None)
     }
 
     fn skip_to(&mut self, next: OplogIndex) {
@@ -128,5 +215,19 @@ impl Cursor {
             return Err(corrupt(index, "the entry has no known kind".to_owned()));
         }
         Ok((index, Arc::new(entry)))
+    }
+}
+
+/// True for the entry from which on nothing is persisted.
+pub(super) fn begins_zone(entry: &Entry) -> bool {
+    matches!(entry, Entry::ChangePersistenceLevel(change) if change.level() == Level::PersistNothing)
+}
+
+/// True for what ends a zone without persistence: another level, or the end of the invocation.
+fn ends_zone(entry: &Entry) -> bool {
+    match entry {
+        Entry::ChangePersistenceLevel(change) => change.level() != Level::PersistNothing,
+        Entry::ExportedFunctionCompleted(_) => true,
+        _ => false,
     }
 }

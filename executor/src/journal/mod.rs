@@ -15,12 +15,12 @@ mod tail;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
 use kiln_proto::{
     convert::now_ns,
     ids::{Epoch, OplogIndex, WorkerId},
-    v1::{OplogEntry, oplog_entry::Entry},
+    v1::{OplogEntry, RegionEntry, oplog_entry::Entry},
 };
 use parking_lot::Mutex;
 
@@ -159,25 +159,64 @@ impl Journal {
         let mut state = shared.state.lock();
         let taken = state.cursor.take(&*shared.store, &shared.worker)?;
         if let Some((index, _)) = &taken {
-            state.current = *index;
+            state.current = state.cursor.reached_by(*index);
         }
         Ok(taken)
     }
 
     /// Adds an entry to the uncommitted tail and returns its index.
     pub fn append(&self, entry: Entry) -> OplogIndex {
+        self.append_with(|_| entry)
+    }
+
+    /// Adds an entry that depends on its own index.
+    pub fn append_with(&self, entry: impl FnOnce(OplogIndex) -> Entry) -> OplogIndex {
         let timestamp_ns = (self.shared.now_ns)();
+        let mut state = self.shared.state.lock();
+        let entry = entry(state.tail.next_index());
         let is_hint = is_hint(&entry);
-        let entry = OplogEntry {
+        let index = state.tail.push(&OplogEntry {
             timestamp_ns,
             entry: Some(entry),
-        };
-        let mut state = self.shared.state.lock();
-        let index = state.tail.push(&entry);
+        });
         if !is_hint {
             state.current = index;
         }
         index
+    }
+
+    /// Makes everything from `start` on void, and goes on live from the entry before it.
+    pub fn jump(&self, start: OplogIndex) {
+        self.shared.state.lock().cursor.pass_all();
+        self.append_with(|index| {
+            Entry::Jump(RegionEntry {
+                start: start.0,
+                end: index.0,
+            })
+        });
+    }
+
+    /// Passes over the zone without persistence that begins at the head, if one does. What ends the zone is the head then.
+    ///
+    /// # Errors
+    /// When a page cannot be read.
+    pub fn pass_zone(&self) -> Result<(), Error> {
+        let shared = &*self.shared;
+        shared.state.lock().cursor.pass_zone(&*shared.store, &shared.worker)
+    }
+
+    /// Shows `visit` what replay has yet to match behind the head, until it breaks with an answer. Hints and skipped
+    /// regions are left out.
+    ///
+    /// # Errors
+    /// When a page cannot be read.
+    pub fn look_ahead<T>(
+        &self,
+        visit: impl FnMut(OplogIndex, &Entry) -> ControlFlow<T>,
+    ) -> Result<Option<T>, Error> {
+        let shared = &*self.shared;
+        let state = shared.state.lock();
+        state.cursor.look_ahead(&*shared.store, &shared.worker, visit)
     }
 
     /// True when an append waits for a commit.

@@ -16,13 +16,18 @@ pub enum Kind {
     WriteRemote,
     /// One of several steps of one remote write; the index is of the entry that began it, `None` if this call does.
     WriteRemoteBatched(Option<OplogIndex>),
+    /// One of several steps of a transaction; the index is of the entry that began it, `None` if this call does.
+    WriteRemoteTransaction(Option<OplogIndex>),
 }
 
 impl Kind {
     /// True when a result must be committed before the guest goes on.
     #[must_use]
     pub fn is_remote_write(self) -> bool {
-        matches!(self, Self::WriteRemote | Self::WriteRemoteBatched(_))
+        matches!(
+            self,
+            Self::WriteRemote | Self::WriteRemoteBatched(_) | Self::WriteRemoteTransaction(_)
+        )
     }
 }
 
@@ -35,6 +40,9 @@ impl From<Kind> for FunctionType {
             Kind::ReadRemote => (Wire::ReadRemote, 0),
             Kind::WriteRemote => (Wire::WriteRemote, 0),
             Kind::WriteRemoteBatched(begin) => (Wire::WriteRemoteBatched, begin.map_or(0, |index| index.0)),
+            Kind::WriteRemoteTransaction(begin) => {
+                (Wire::WriteRemoteTransaction, begin.map_or(0, |index| index.0))
+            }
         };
         Self {
             kind: wire.into(),

@@ -1,10 +1,15 @@
 //! One host call of the guest against the oplog (semantics.md §5.1): begin, then either the recorded response or a new
 //! effect that is persisted, then end.
 
+use std::{borrow::Cow, ops::ControlFlow};
+
 use kiln_proto::{
     convert::to_wave,
     ids::OplogIndex,
-    v1::{BeginIndexEntry, EmptyEntry, ImportedFunctionInvokedEntry, Payload, oplog_entry::Entry, payload},
+    v1::{
+        BeginIndexEntry, EmptyEntry, ImportedFunctionInvokedEntry, Payload, function_type, oplog_entry::Entry,
+        payload,
+    },
 };
 
 use super::{Divergence, Kind, divergence::describe};
@@ -20,58 +25,105 @@ pub enum StepError {
     #[error(transparent)]
     Journal(#[from] journal::Error),
     /// A remote write was begun and not completed, and the guest said that it must not be repeated.
-    #[error("non-idempotent remote write operation was not completed, cannot retry")]
+    #[error("Non-idempotent remote write operation was not completed, cannot retry")]
     NotRepeatable,
+    /// An effect could not be made now; the attempt ends, to be made again later.
+    #[error("{0}")]
+    Trouble(Box<kiln_proto::Error>),
 }
 
-/// A durable host call from [`begin`] to [`Call::end`].
+/// How a host call is to be treated.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// How it touches the world.
+    pub kind: Kind,
+    /// A BeginRemoteWrite entry is committed before the effect, so that a crash in between is seen: for remote writes that
+    /// must not be repeated blindly.
+    pub is_marked: bool,
+    /// False where nothing is recorded and nothing is replayed: in a zone without persistence that runs again, and while
+    /// a snapshot is taken.
+    pub is_recorded: bool,
+}
+
+/// How a host call begins.
+#[derive(Debug)]
+pub enum Begun {
+    /// It was made in an earlier life of the worker, and this is what came of it.
+    Recorded(Payload),
+    /// Its effect has to be made now.
+    New(Call),
+}
+
+/// A durable host call whose effect is made now, from [`begin`] to [`Call::end`].
 #[derive(Debug)]
 #[must_use = "a call that began has to end"]
 pub struct Call {
-    function: &'static str,
-    kind: Kind,
+    function: Cow<'static, str>,
+    manner: Manner,
+    request: Payload,
     begin: OplogIndex,
-    marked: bool,
-    /// Its effect was made now, not in an earlier life of the worker.
-    is_new: bool,
 }
 
-/// Begins a host call. Everything that a remote write depends on is committed before it. With `marked`, a BeginRemoteWrite entry is committed before the effect, so that a crash in between
-/// is seen: for remote writes that must not be repeated blindly.
+/// Begins a host call: finds what is recorded of it, or commits everything that its effect depends on.
 ///
 /// # Errors
 /// See [`StepError`].
 pub async fn begin(
     journal: &Journal,
-    function: &'static str,
-    kind: Kind,
-    marked: bool,
-) -> Result<Call, StepError> {
-    let begin = if !marked {
-        if kind.is_remote_write() && journal.is_live() {
-            journal.commit().await?;
+    function: impl Into<Cow<'static, str>>,
+    manner: Manner,
+    request: Payload,
+) -> Result<Begun, StepError> {
+    let function = function.into();
+    if manner.is_recorded {
+        journal.pass_zone()?;
+        if !journal.is_live() {
+            return replay(journal, function, manner, request).await;
         }
-        journal.current_index()
-    } else if journal.is_live() {
+    }
+    let begin = if manner.is_recorded && manner.is_marked {
         let begin = journal.append(Entry::BeginRemoteWrite(EmptyEntry {}));
         journal.commit().await?;
         begin
     } else {
+        if manner.kind.is_remote_write() {
+            journal.commit().await?;
+        }
+        journal.current_index()
+    };
+    Ok(Begun::New(Call {
+        function,
+        manner,
+        request,
+        begin,
+    }))
+}
+
+async fn replay(
+    journal: &Journal,
+    function: Cow<'static, str>,
+    manner: Manner,
+    request: Payload,
+) -> Result<Begun, StepError> {
+    if manner.is_marked {
         let begin = expect(journal, "begin-remote-write", |entry| {
             matches!(entry, Entry::BeginRemoteWrite(_))
         })?;
-        if journal.is_live() {
+        if !has_end(journal, begin)? {
             return Err(StepError::NotRepeatable);
         }
-        begin
-    };
-    Ok(Call {
-        function,
-        kind,
-        begin,
-        marked,
-        is_new: false,
-    })
+    }
+    let response = recorded(journal, &function, &request)?;
+    if manner.is_marked {
+        expect(journal, "end-remote-write", |entry| {
+            matches!(entry, Entry::EndRemoteWrite(_))
+        })?;
+    }
+    response.map_or_else(
+        // Only with a marker, and then an end was found ahead.
+        || Err(StepError::NotRepeatable),
+        |response| Ok(Begun::Recorded(response)),
+    )
 }
 
 impl Call {
@@ -81,48 +133,143 @@ impl Call {
         self.begin
     }
 
-    /// The recorded response while replaying; `None` when the effect has to be made now.
+    /// Records the response and ends the call: what must be durable before the guest goes on is committed here.
     ///
     /// # Errors
     /// See [`StepError`].
-    pub fn recorded(&self, journal: &Journal, request: &Payload) -> Result<Option<Payload>, StepError> {
-        recorded(journal, self.function, request)
-    }
-
-    /// Records the response of an effect that was made now.
-    pub fn persist(&mut self, journal: &Journal, request: Payload, response: Payload) {
-        self.is_new = true;
-        persist(journal, self.function, self.kind, request, response);
-    }
-
-    /// Ends the call: what must be durable before the guest goes on is committed here.
-    ///
-    /// # Errors
-    /// See [`StepError`].
-    pub async fn end(self, journal: &Journal) -> Result<(), StepError> {
-        if self.marked && journal.is_live() {
+    pub async fn end(self, journal: &Journal, response: Payload) -> Result<(), StepError> {
+        if !self.manner.is_recorded {
+            return Ok(());
+        }
+        persist(journal, self.function, self.manner.kind, self.request, response);
+        if self.manner.is_marked {
             let begin_index = self.begin.0;
             journal.append(Entry::EndRemoteWrite(BeginIndexEntry { begin_index }));
-        } else if self.marked {
-            expect(journal, "end-remote-write", |entry| {
-                matches!(entry, Entry::EndRemoteWrite(_))
-            })?;
         }
-        if self.is_new && self.kind.is_remote_write() {
+        if self.manner.kind.is_remote_write() {
             journal.commit().await?;
         }
         Ok(())
     }
 }
 
+/// Begins a remote write of several steps, each a call of kind [`Kind::WriteRemoteBatched`] with the index returned here.
+/// One that a crash has interrupted begins anew: what was recorded of it becomes void.
+///
+/// # Errors
+/// [`StepError::NotRepeatable`] when it must not begin anew: the guest has switched idempotence off, or something else was
+/// written to the world since.
+pub async fn begin_batch(journal: &Journal, is_idempotent: bool) -> Result<OplogIndex, StepError> {
+    journal.pass_zone()?;
+    if journal.is_live() {
+        let begin = journal.append(Entry::BeginRemoteWrite(EmptyEntry {}));
+        journal.commit().await?;
+        return Ok(begin);
+    }
+    let begin = expect(journal, "begin-remote-write", |entry| {
+        matches!(entry, Entry::BeginRemoteWrite(_))
+    })?;
+    if journal.is_live() || has_end(journal, begin)? {
+        return Ok(begin);
+    }
+    if !is_idempotent || writes_elsewhere(journal)? {
+        return Err(StepError::NotRepeatable);
+    }
+    journal.jump(begin.next());
+    journal.commit().await?;
+    Ok(begin)
+}
+
+/// Ends a remote write of several steps.
+///
+/// # Errors
+/// See [`StepError`].
+pub async fn end_batch(journal: &Journal, begin: OplogIndex) -> Result<(), StepError> {
+    journal.pass_zone()?;
+    if journal.is_live() {
+        journal.append(Entry::EndRemoteWrite(BeginIndexEntry { begin_index: begin.0 }));
+        journal.commit().await?;
+        return Ok(());
+    }
+    expect(journal, "end-remote-write", |entry| {
+        matches!(entry, Entry::EndRemoteWrite(end) if end.begin_index == begin.0)
+    })?;
+    Ok(())
+}
+
+/// True when the end of a remote write is recorded ahead.
+fn has_end(journal: &Journal, begin: OplogIndex) -> Result<bool, StepError> {
+    let is_end = |entry: &Entry| matches!(entry, Entry::EndRemoteWrite(end) if end.begin_index == begin.0);
+    // The head itself is not ahead of itself.
+    if journal
+        .peek()
+        .is_some_and(|(_, head)| head.entry.as_ref().is_some_and(is_end))
+    {
+        return Ok(true);
+    }
+    let found = journal.look_ahead(|_, entry| {
+        if is_end(entry) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    })?;
+    Ok(found.is_some())
+}
+
+/// True when something that cannot be made void is recorded ahead: another remote write, or a result that was given out.
+fn writes_elsewhere(journal: &Journal) -> Result<bool, StepError> {
+    let is_elsewhere = |entry: &Entry| match entry {
+        Entry::ExportedFunctionCompleted(_) => true,
+        Entry::ImportedFunctionInvoked(call) => call
+            .function_type
+            .is_some_and(|ty| ty.kind() == function_type::Kind::WriteRemote),
+        _ => false,
+    };
+    if journal
+        .peek()
+        .is_some_and(|(_, head)| head.entry.as_ref().is_some_and(is_elsewhere))
+    {
+        return Ok(true);
+    }
+    let found = journal.look_ahead(|_, entry| {
+        if is_elsewhere(entry) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    })?;
+    Ok(found.is_some())
+}
+
 /// Records a host call with its response.
-pub fn persist(journal: &Journal, function: &str, kind: Kind, request: Payload, response: Payload) {
-    journal.append(Entry::ImportedFunctionInvoked(ImportedFunctionInvokedEntry {
-        function_name: function.to_owned(),
-        request: Some(request),
-        response: Some(response),
-        function_type: Some(kind.into()),
-    }));
+pub fn persist(
+    journal: &Journal,
+    function: impl Into<String>,
+    kind: Kind,
+    request: Payload,
+    response: Payload,
+) -> OplogIndex {
+    persist_with(journal, function, kind, request, |_| response)
+}
+
+/// As [`persist`], with a response that depends on the index of the entry.
+pub fn persist_with(
+    journal: &Journal,
+    function: impl Into<String>,
+    kind: Kind,
+    request: Payload,
+    response: impl FnOnce(OplogIndex) -> Payload,
+) -> OplogIndex {
+    let function_name = function.into();
+    journal.append_with(|index| {
+        Entry::ImportedFunctionInvoked(ImportedFunctionInvokedEntry {
+            function_name,
+            request: Some(request),
+            response: Some(response(index)),
+            function_type: Some(kind.into()),
+        })
+    })
 }
 
 /// Takes the next recorded entry, which has to be this very call, and returns its response. `None` when nothing is left to
@@ -131,6 +278,7 @@ pub fn persist(journal: &Journal, function: &str, kind: Kind, request: Payload, 
 /// # Errors
 /// See [`StepError`].
 pub fn recorded(journal: &Journal, function: &str, request: &Payload) -> Result<Option<Payload>, StepError> {
+    journal.pass_zone()?;
     let Some((index, entry)) = journal.peek() else {
         return Ok(None);
     };
@@ -167,7 +315,11 @@ pub fn recorded(journal: &Journal, function: &str, request: &Payload) -> Result<
     Ok(Some(response))
 }
 
-fn expect(journal: &Journal, kind: &str, fits: impl Fn(&Entry) -> bool) -> Result<OplogIndex, StepError> {
+/// Takes the next recorded entry, which has to fit, and returns its index; where execution stands when nothing is left.
+///
+/// # Errors
+/// A divergence, or when the oplog cannot be read.
+pub fn expect(journal: &Journal, kind: &str, fits: impl Fn(&Entry) -> bool) -> Result<OplogIndex, StepError> {
     match journal.peek() {
         Some((index, entry)) if entry.entry.as_ref().is_some_and(&fits) => {
             journal.take()?;
@@ -230,17 +382,19 @@ mod tests {
         request: &'static [u8],
         effects: &mut u32,
     ) -> Result<Payload, StepError> {
-        let mut call = begin(journal, "test::write", Kind::WriteRemote, true).await?;
-        let response = match call.recorded(journal, &payload(request))? {
-            Some(response) => response,
-            None => {
-                *effects += 1;
-                call.persist(journal, payload(request), payload(b"done"));
-                payload(b"done")
-            }
+        let manner = Manner {
+            kind: Kind::WriteRemote,
+            is_marked: true,
+            is_recorded: true,
         };
-        call.end(journal).await?;
-        Ok(response)
+        match begin(journal, "test::write", manner, payload(request)).await? {
+            Begun::Recorded(response) => Ok(response),
+            Begun::New(call) => {
+                *effects += 1;
+                call.end(journal, payload(b"done")).await?;
+                Ok(payload(b"done"))
+            }
+        }
     }
 
     fn kinds(store: &MemoryOplog) -> Vec<&'static str> {
