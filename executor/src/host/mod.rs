@@ -4,6 +4,7 @@
 //! * [`Instance`] – an instantiated component of one worker: start, call
 //! * [`CallError`], [`StartError`] – how running a guest ends when it does not end well
 //! * [`value`] – typed values: WAVE and JSON text, checks against signatures, wasmtime's own form
+//! * [`idempotency`] – keys of what a worker does to others
 //! * [`env`] – the environment variables that a guest sees
 //! * `wasi` – the WASI interfaces whose results are recorded, one file each
 
@@ -12,6 +13,7 @@ pub mod engine;
 pub mod env;
 mod error;
 mod failure;
+pub mod idempotency;
 mod instance;
 mod interrupt;
 mod limiter;
