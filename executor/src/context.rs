@@ -1,6 +1,10 @@
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use crate::{Limits, metrics::Metrics, registry::Registry, route::ClusterView, worker::Residency};
+use kiln_proto::Error;
+
+use crate::{
+    Limits, host::Cluster, metrics::Metrics, registry::Registry, route::ClusterView, worker::Residency,
+};
 
 /// What all shards and workers of a node share.
 pub(crate) struct Context {
@@ -9,4 +13,18 @@ pub(crate) struct Context {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Limits,
     pub(crate) residency: Residency,
+    /// The way from a worker to others; there once the node has started.
+    pub(crate) way_out: OnceLock<Arc<dyn Cluster>>,
+}
+
+impl Context {
+    /// What workers and shards of this node may ask of the cluster.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` while the node starts.
+    pub(crate) fn cluster(&self) -> Result<&Arc<dyn Cluster>, Error> {
+        self.way_out
+            .get()
+            .ok_or_else(|| Error::unavailable("the node is still starting"))
+    }
 }

@@ -1,4 +1,7 @@
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 use kiln_proto::Error;
 use kiln_store::Store;
@@ -19,6 +22,7 @@ use crate::{
     registry::Registry,
     route::{Channels, ClusterView, Router},
     shard::{Shards, sweep},
+    way_out::WayOut,
     worker::Residency,
 };
 
@@ -62,6 +66,7 @@ impl Executor {
             metrics: Arc::<Metrics>::default(),
             residency: Residency::new(options.limits.loaded_workers_max),
             limits: options.limits.clone(),
+            way_out: OnceLock::new(),
         });
         let shards = Arc::new(Shards::new(store.cloned(), context.clone()));
         resume(&shards, store).await?;
@@ -101,9 +106,11 @@ impl Executor {
         let api = Arc::new(Api {
             router,
             registry,
-            context,
+            context: context.clone(),
             enumerator,
         });
+        // Set once, here; workers that are recovered before this wait for it.
+        let _ = context.way_out.set(Arc::new(WayOut::new(&api)));
         Ok(Self {
             inner: Arc::new(Inner {
                 api,

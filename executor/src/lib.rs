@@ -8,6 +8,7 @@
 //! * `attend`, `managers`, `registry` – the lease, the map and the components, from the shard managers
 //! * `prefetch` – compiles new components before they are called
 //! * `shard` – replicas on this node: opened when led, closed at once when not, recovered, reconciled with the map
+//! * `way_out` – from a worker to others: what the host asks of the cluster
 //! * `worker` – one actor a loaded worker; `invoke` – accepting, ending and retrying invocations
 //! * [`enumerate`] – listing and counting workers over all shards
 //! * [`component`] – from uploaded bytes to something that can be instantiated
@@ -33,6 +34,7 @@ mod registry;
 pub mod replay;
 mod route;
 mod shard;
+mod way_out;
 mod worker;
 
 pub use executor::Executor;

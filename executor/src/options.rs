@@ -42,6 +42,8 @@ pub struct Limits {
     pub control_timeout: Duration,
     /// An invocation that runs longer is recorded as begun, so that a new owner continues it by itself.
     pub unrecorded_run_max: Duration,
+    /// A guest that waits for a moment further away than this, or for a promise, leaves memory meanwhile.
+    pub suspend_after: Duration,
 }
 
 impl Default for Options {
@@ -70,6 +72,7 @@ impl Default for Limits {
             unavailable_timeout: Duration::from_secs(30),
             control_timeout: Duration::from_secs(60),
             unrecorded_run_max: Duration::from_millis(250),
+            suspend_after: crate::host::SUSPEND_AFTER_DEFAULT,
         }
     }
 }

@@ -23,6 +23,6 @@ pub use error::Error;
 pub use machine::Machine;
 pub use options::Options;
 pub use raft::{COMMAND_BYTES_MAX, Group, Leadership, Peers};
-pub use shard::{Checksum, Shard, ShardMachine};
+pub use shard::{Checksum, Due, Shard, ShardMachine};
 pub use stats::Stats;
 pub use store::Store;

@@ -13,6 +13,9 @@ pub trait Machine: Send + Sync + 'static {
     /// Only for stored data or commands that do not check out: the group stops. A refusal is a reply.
     fn apply(&self, state: &mut Transaction<'_>, command: Bytes) -> Result<Bytes, Error>;
 
+    /// Hears that what it has applied so far can be read.
+    fn written(&self) {}
+
     /// Forgets everything that was cached from the tables: they have been replaced by a snapshot.
     fn reset(&self) {}
 }

@@ -68,7 +68,9 @@ impl Control {
     /// Where a failed attempt starts again: at the beginning of what must be repeated as a whole, else where it stands.
     pub(in crate::host) fn retry_from(&self, current: OplogIndex) -> OplogIndex {
         let region = self.regions.first().copied();
-        region.or_else(|| self.batches.iter().min().copied()).unwrap_or(current)
+        region
+            .or_else(|| self.batches.iter().min().copied())
+            .unwrap_or(current)
     }
 
     /// True when a failure here would be followed by another attempt.

@@ -23,6 +23,7 @@ use kiln_proto::{
     ids::{IdempotencyKey, OplogIndex},
     v1::{LogEntry, OplogEntry, Payload, Value, oplog_entry::Entry, payload, value::Kind},
 };
+use uuid::Uuid;
 
 use super::{
     HostState,
@@ -54,7 +55,7 @@ pub(in crate::host) struct Call {
 
 impl Call {
     /// The key under which the effect is made: the same in every life of the worker, another one for every other call.
-    pub(in crate::host) fn idempotency_key(&self) -> IdempotencyKey {
+    pub(in crate::host) fn idempotency_key(&self) -> Uuid {
         derived_key(&self.invocation_key, self.step.begin_index())
     }
 

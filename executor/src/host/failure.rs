@@ -3,7 +3,7 @@
 use wasmtime::{Error, PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
-use super::{CallError, HostState, StartError, TrapKind};
+use super::{CallError, HostState, StartError, TrapKind, leave::Leave};
 use crate::replay::step::StepError;
 
 /// Frames of the guest's call stack that an error shows.
@@ -23,7 +23,12 @@ pub(super) fn call_error(error: &Error, state: &mut HostState) -> CallError {
     match error.downcast_ref::<StepError>() {
         Some(StepError::Divergence(divergence)) => return CallError::Divergence(divergence.clone()),
         Some(StepError::Journal(error)) => return CallError::Journal(error.clone()),
-        Some(StepError::NotRepeatable) | None => {}
+        Some(StepError::NotRepeatable | StepError::Trouble(_)) | None => {}
+    }
+    match error.downcast_ref::<Leave>() {
+        Some(Leave::Suspend(wait)) => return CallError::Suspend(wait.clone()),
+        Some(Leave::Jump) => return CallError::Jump,
+        None => {}
     }
     let stderr = state.stdio.stderr_tail();
     if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
@@ -44,6 +49,7 @@ pub(super) fn call_error(error: &Error, state: &mut HostState) -> CallError {
         message,
         kind,
         stderr,
+        retry_from: state.retry_from(),
     }
 }
 

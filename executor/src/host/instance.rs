@@ -1,8 +1,8 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use kiln_proto::{
     ids::{ComponentVersion, WorkerId},
-    v1,
+    v1::{self, RetryPolicy},
 };
 use wasmtime::{
     AsContextMut, Store, UpdateDeadline,
@@ -10,15 +10,20 @@ use wasmtime::{
 };
 
 use super::{
-    CallError, HostState, Interrupter, Outside, StartError, SystemOutside, TrapKind,
+    CallError, Cluster, Failures, HostState, Interrupter, Invocation, NoCluster, Outside, StartError,
+    SystemOutside, TrapKind,
     failure::{call_error, start_error},
     value::{ArgumentError, check_arguments, lift, lower},
 };
 use crate::{
     component::{FunctionRef, LoadedComponent, Target},
+    invoke::retry,
     journal::{self, Journal},
     replay::step::StepError,
 };
+
+/// A guest that waits longer than this is suspended, where the node's configuration says nothing else.
+pub const SUSPEND_AFTER_DEFAULT: Duration = Duration::from_secs(10);
 
 /// Who a worker is and what surrounds it.
 #[derive(Clone)]
@@ -35,6 +40,14 @@ pub struct WorkerContext {
     pub config: Vec<(String, String)>,
     /// Where time and randomness come from.
     pub outside: Arc<dyn Outside>,
+    /// Whom the host asks about other workers.
+    pub cluster: Arc<dyn Cluster>,
+    /// The retry policy until the guest sets another.
+    pub retry_policy: RetryPolicy,
+    /// How often the worker has failed in a row, before this instance.
+    pub failures: Failures,
+    /// A guest that waits longer than this is suspended.
+    pub suspend_after: Duration,
     /// Stops the guest, also while it starts up. One for each instance.
     pub interrupter: Interrupter,
 }
@@ -51,6 +64,10 @@ impl WorkerContext {
             env: Vec::new(),
             config: Vec::new(),
             outside,
+            cluster: Arc::new(NoCluster),
+            retry_policy: retry::DEFAULT,
+            failures: Failures::default(),
+            suspend_after: SUSPEND_AFTER_DEFAULT,
             interrupter: Interrupter::default(),
         }
     }
@@ -131,9 +148,14 @@ impl Instance {
             }
             None => return Err(CallError::Unusable),
         };
-        self.store.data_mut().end_output();
+        self.store.data_mut().end_invocation();
         self.usable = true;
         Ok(result)
+    }
+
+    /// Says which invocation the next call belongs to.
+    pub fn enter(&mut self, invocation: Invocation) {
+        self.store.data_mut().invocation = invocation;
     }
 
     /// The oplog of the worker.
@@ -178,6 +200,7 @@ impl Instance {
                 message: unknown.to_string(),
                 kind: TrapKind::Other,
                 stderr: String::new(),
+                retry_from: self.store.data().retry_from(),
             })
     }
 

@@ -3,11 +3,15 @@
 //! * [`Engine`] – wasmtime, set up for determinism and many small instances
 //! * [`Instance`] – an instantiated component of one worker: start, call
 //! * [`CallError`], [`StartError`] – how running a guest ends when it does not end well
+//! * [`Cluster`] – what the host asks of others on behalf of a guest
+//! * [`Wait`] – what a guest waits for that may take long
 //! * [`value`] – typed values: WAVE and JSON text, checks against signatures, wasmtime's own form
 //! * [`idempotency`] – keys of what a worker does to others
 //! * [`env`] – the environment variables that a guest sees
 //! * `wasi` – the WASI interfaces whose results are recorded, one file each
 
+mod cluster;
+mod control;
 mod durable;
 pub mod engine;
 pub mod env;
@@ -16,6 +20,7 @@ mod failure;
 pub mod idempotency;
 mod instance;
 mod interrupt;
+mod leave;
 mod limiter;
 mod linker;
 mod outside;
@@ -24,12 +29,17 @@ mod resources;
 mod state;
 mod stdio;
 pub mod value;
+mod waits;
 mod wasi;
 
+pub use cluster::{Cluster, NoCluster};
+pub use control::Failures;
 pub use engine::{Engine, EngineError, HostOptions};
 pub use error::{CallError, StartError, TrapKind};
-pub use instance::{Instance, WorkerContext};
+pub use instance::{Instance, SUSPEND_AFTER_DEFAULT, WorkerContext};
 pub use interrupt::Interrupter;
+pub use leave::Wait;
 pub(crate) use linker::{is_offered, linker};
 pub use outside::{Outside, SystemOutside};
 pub(crate) use state::HostState;
+pub use state::Invocation;

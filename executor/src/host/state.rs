@@ -1,19 +1,45 @@
 use std::{io, sync::Arc};
 
-use kiln_proto::v1::OplogEntry;
+use kiln_proto::{
+    ids::IdempotencyKey,
+    v1::{InvocationContext, OplogEntry},
+};
 use tempfile::TempDir;
 use wasmtime::component::ResourceTable as WasiTable;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::{
-    Interrupter, Outside, WorkerContext, limiter::MemoryLimiter, resources::ResourceTable, stdio::Stdio,
+    Interrupter, Outside, WorkerContext, control::Control, limiter::MemoryLimiter, resources::ResourceTable,
+    stdio::Stdio, waits::Waits,
 };
 use crate::{component::LoadedComponent, journal::Journal};
+
+/// The call of an exported function that a guest is in.
+#[derive(Debug, Clone)]
+pub struct Invocation {
+    /// Its idempotency key, from which the keys of its effects are derived.
+    pub key: IdempotencyKey,
+    /// The trace that it belongs to, as its caller gave it.
+    pub context: Option<InvocationContext>,
+}
+
+impl Default for Invocation {
+    fn default() -> Self {
+        Self {
+            key: IdempotencyKey::random(),
+            context: None,
+        }
+    }
+}
 
 /// What host functions see of the worker that calls them.
 pub(crate) struct HostState {
     pub(super) journal: Journal,
+    pub(super) invocation: Invocation,
+    pub(super) control: Control,
+    /// What the guest's pollables wait for, where that may take long.
+    pub(super) waits: Waits,
     pub(super) context: Arc<WorkerContext>,
     pub(super) outside: Arc<dyn Outside>,
     pub(super) stdio: Stdio,
@@ -53,6 +79,9 @@ impl HostState {
         }
         Ok(Self {
             journal,
+            invocation: Invocation::default(),
+            control: Control::new(context.retry_policy, context.failures),
+            waits: Waits::default(),
             outside: context.outside.clone(),
             stdio,
             passed_logs: Vec::new(),
@@ -75,6 +104,17 @@ impl HostState {
         if self.journal.is_live() {
             self.passed_logs.clear();
         }
+    }
+
+    /// A call has returned.
+    pub(super) fn end_invocation(&mut self) {
+        self.end_output();
+        self.control.end_invocation();
+    }
+
+    /// Where a failed attempt starts again.
+    pub(super) fn retry_from(&self) -> kiln_proto::ids::OplogIndex {
+        self.control.retry_from(self.journal.current_index())
     }
 }
 

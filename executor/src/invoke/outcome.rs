@@ -2,11 +2,12 @@
 
 use kiln_proto::{
     Error, ErrorCode,
+    ids::OplogIndex,
     v1::{self, ErrorEntry, OplogEntry, error_entry, oplog_entry::Entry},
 };
 
 use crate::{
-    host::{CallError, StartError, TrapKind},
+    host::{CallError, StartError, TrapKind, Wait},
     journal,
     worker::Answer,
 };
@@ -23,7 +24,9 @@ pub(crate) enum Ending {
     /// The guest called `exit`.
     Exited,
     /// It waits for something that may take long.
-    Suspended,
+    Suspended(Wait),
+    /// It goes back in its oplog: it has to be loaded again, at once.
+    Jumped,
     /// Nothing was recorded of this attempt; the callers hear why.
     Refused(Error),
     /// The oplog cannot be written: somebody else may own the shard now.
@@ -35,6 +38,8 @@ pub(crate) struct Failure {
     pub(crate) kind: error_entry::Kind,
     pub(crate) message: String,
     pub(crate) stderr: String,
+    /// The entry from which a retry starts again; 0 for the beginning of the invocation.
+    pub(crate) retry_from: OplogIndex,
 }
 
 impl Failure {
@@ -43,6 +48,7 @@ impl Failure {
             kind: error_entry::Kind::Unknown,
             message,
             stderr: String::new(),
+            retry_from: OplogIndex::NONE,
         }
     }
 }
@@ -55,14 +61,17 @@ impl From<CallError> for Ending {
                 message,
                 kind,
                 stderr,
+                retry_from,
             } => Self::Failed(Failure {
                 kind: entry_kind(kind),
                 message,
                 stderr,
+                retry_from,
             }),
             CallError::Exit { .. } => Self::Exited,
             CallError::Interrupted => Self::Refused(interrupted()),
-            CallError::Suspend => Self::Suspended,
+            CallError::Suspend(wait) => Self::Suspended(wait),
+            CallError::Jump => Self::Jumped,
             CallError::Divergence(divergence) => Self::Failed(Failure::of_guest(divergence.to_string())),
             CallError::Journal(error) => error.into(),
             CallError::Unusable => Self::Refused(Error::internal("an unusable instance was called")),

@@ -115,9 +115,8 @@ impl Cursor {
 
     /// Passes over the zone that `head` begins, up to the entry that ends it, which becomes the head.
     pub(super) fn pass_zone(&mut self, store: &dyn OplogStore, worker: &WorkerId) -> Result<(), Error> {
-        let begins = |(_, entry): &(OplogIndex, Arc<OplogEntry>)| {
-            entry.entry.as_ref().is_some_and(begins_zone)
-        };
+        let begins =
+            |(_, entry): &(OplogIndex, Arc<OplogEntry>)| entry.entry.as_ref().is_some_and(begins_zone);
         if !self.head.as_ref().is_some_and(begins) {
             return Ok(());
         }

@@ -202,7 +202,11 @@ impl Journal {
     /// When a page cannot be read.
     pub fn pass_zone(&self) -> Result<(), Error> {
         let shared = &*self.shared;
-        shared.state.lock().cursor.pass_zone(&*shared.store, &shared.worker)
+        shared
+            .state
+            .lock()
+            .cursor
+            .pass_zone(&*shared.store, &shared.worker)
     }
 
     /// Shows `visit` what replay has yet to match behind the head, until it breaks with an answer. Hints and skipped

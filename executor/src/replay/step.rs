@@ -7,8 +7,8 @@ use kiln_proto::{
     convert::to_wave,
     ids::OplogIndex,
     v1::{
-        BeginIndexEntry, EmptyEntry, ImportedFunctionInvokedEntry, Payload, function_type, oplog_entry::Entry,
-        payload,
+        BeginIndexEntry, EmptyEntry, ImportedFunctionInvokedEntry, Payload, function_type,
+        oplog_entry::Entry, payload,
     },
 };
 
@@ -191,9 +191,11 @@ pub async fn end_batch(journal: &Journal, begin: OplogIndex) -> Result<(), StepE
         journal.commit().await?;
         return Ok(());
     }
-    expect(journal, "end-remote-write", |entry| {
-        matches!(entry, Entry::EndRemoteWrite(end) if end.begin_index == begin.0)
-    })?;
+    expect(
+        journal,
+        "end-remote-write",
+        |entry| matches!(entry, Entry::EndRemoteWrite(end) if end.begin_index == begin.0),
+    )?;
     Ok(())
 }
 

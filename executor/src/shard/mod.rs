@@ -2,11 +2,13 @@
 //!
 //! * [`Shards`] – all replicas of the node; `reconcile` starts and removes them as the map says
 //! * `own` – follows a replica's leadership: opens the epoch, closes at once when it is lost
+//! * `agenda` – suspended workers go on and tasks are carried out when they are due
 //! * `recover` – after a change of owner, goes on with unfinished work
 //! * `workers` – an owned shard with the actors of its workers
 //! * `sweep` – unloads idle workers
 //! * `report` – what the managers are told
 
+mod agenda;
 mod oplog_store;
 mod own;
 mod reconcile;

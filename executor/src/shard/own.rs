@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use kiln_store::Leadership;
 use tokio::sync::Notify;
 
-use super::{Owned, Replica, recover};
+use super::{Owned, Replica, agenda, recover};
 use crate::context::Context;
 
 /// Pause before opening the epoch is tried again, while this replica still leads.
@@ -64,6 +64,7 @@ async fn open(replica: &Arc<Replica>, context: &Arc<Context>) -> bool {
             context.metrics.shards_opened.increment();
             let owned = Arc::new(Owned::new(replica.shard.clone(), epoch, context.clone()));
             replica.owned.store(Some(owned.clone()));
+            owned.attach(tokio::spawn(agenda::keep(owned.clone())).abort_handle());
             tokio::spawn(recover::recover(owned));
             true
         }

@@ -10,6 +10,7 @@ use kiln_proto::{
     v1::{OwnerHint, WorkerRecord, WorkerStatus},
 };
 use kiln_store::Shard;
+use parking_lot::Mutex;
 use tokio::{
     sync::{mpsc, oneshot},
     task::AbortHandle,
@@ -32,6 +33,8 @@ pub(crate) struct Owned {
     /// Set once, when the ownership is lost.
     is_closed: AtomicBool,
     serial: AtomicU64,
+    /// Work that ends with the ownership.
+    tasks: Mutex<Vec<AbortHandle>>,
 }
 
 /// The way to an actor.
@@ -65,6 +68,7 @@ impl Owned {
             actors: DashMap::new(),
             is_closed: AtomicBool::new(false),
             serial: AtomicU64::new(0),
+            tasks: Mutex::default(),
         }
     }
 
@@ -157,9 +161,31 @@ impl Owned {
             .count()
     }
 
+    /// Lets a task end with the ownership.
+    pub(crate) fn attach(&self, task: AbortHandle) {
+        self.tasks.lock().push(task);
+        if self.is_closed() {
+            self.tasks.lock().drain(..).for_each(|task| task.abort());
+        }
+    }
+
+    /// Tells a worker that it may go on, unless it does.
+    pub(crate) fn wake(self: &Arc<Self>, worker: &WorkerId) {
+        let runs = |handle: &Arc<Handle>| handle.activity.is_running();
+        if self.actors.get(worker).is_some_and(|handle| runs(handle.value())) {
+            return;
+        }
+        let Ok(handle) = self.handle(worker) else { return };
+        // A full mailbox wakes it as well; one that has just ended is started anew at the next attempt.
+        if let Err(mpsc::error::TrySendError::Closed(_)) = handle.mailbox.try_send(Message::Wake) {
+            self.forget(worker, handle.serial);
+        }
+    }
+
     /// Cancels all actors at once: another node may own the shard now.
     pub(crate) fn close(&self) {
         self.is_closed.store(true, Ordering::SeqCst);
+        self.tasks.lock().drain(..).for_each(|task| task.abort());
         for actor in &self.actors {
             actor.task.abort();
         }

@@ -6,7 +6,7 @@ use kiln_proto::{
 };
 
 use super::{
-    actor::Live,
+    attend::Live,
     desk::{Desk, Ticket},
     mailbox::{Answer, Invoke, Reply},
 };

@@ -15,10 +15,13 @@ use kiln_proto::{
 use super::{residency::Place, seat::Seat};
 use crate::{
     component::{FunctionRef, LoadedComponent},
-    host::{Instance, Interrupter, SystemOutside, WorkerContext, env::guest_environment},
+    host::{
+        Failures, Instance, Interrupter, Invocation, SystemOutside, WorkerContext, env::guest_environment,
+    },
     invoke::{
         Input,
         outcome::{Ending, Failure},
+        retry,
     },
     journal::{self, Journal, Options, Regions},
     replay::Divergence,
@@ -78,7 +81,11 @@ impl Body {
                 .collect::<Regions>(),
             ..Options::new(seat.id.clone(), seat.epoch, OplogIndex(record.oplog_index))
         };
-        let mut body = Self::new(seat, &version, create, options).await?;
+        let failures = Failures {
+            retry_from: OplogIndex(record.retry_from),
+            count: record.retry_count,
+        };
+        let mut body = Self::new(seat, &version, create, options, failures).await?;
         body.birth = None;
         Ok(body)
     }
@@ -101,7 +108,7 @@ impl Body {
             initial_memory_size: 0,
         };
         let options = Options::new(seat.id.clone(), seat.epoch, OplogIndex::NONE);
-        Self::new(seat, &version, create, options).await
+        Self::new(seat, &version, create, options, Failures::default()).await
     }
 
     async fn new(
@@ -109,6 +116,7 @@ impl Body {
         version: &v1::ComponentVersion,
         create: CreateEntry,
         options: Options,
+        failures: Failures,
     ) -> Result<Self, Error> {
         let component = seat.context.registry.load(version).await?;
         let number = ComponentVersion(create.component_version);
@@ -119,6 +127,10 @@ impl Body {
             env: guest_environment(&pairs(&version.env), &pairs(&create.env), &seat.id, number),
             config: pairs(&create.config),
             outside: Arc::new(SystemOutside),
+            cluster: seat.context.cluster()?.clone(),
+            retry_policy: retry::DEFAULT,
+            failures,
+            suspend_after: seat.context.limits.suspend_after,
             interrupter: Interrupter::default(),
         };
         let store = Arc::new(ShardOplog(seat.shard.clone()));
@@ -197,7 +209,12 @@ impl Body {
                 }
             };
             self.invoked_at = index;
+            instance.enter(Invocation {
+                key: IdempotencyKey::new(&call.idempotency_key).map_err(Ending::Refused)?,
+                context: call.context.clone(),
+            });
             let result = instance.call(&function, &call.request).await?;
+            self.journal.pass_zone()?;
             match self.journal.take()? {
                 None => return Ok(Some(complete(&self.journal, &self.is_committing, result).await)),
                 Some((index, recorded)) => self.compare(index, recorded.entry.as_ref(), result.as_ref())?,
@@ -240,6 +257,10 @@ impl Body {
             return Ending::Refused(Error::internal("the worker is not loaded"));
         };
         self.invoked_at = self.journal.append(input.invoked_entry(key));
+        resident.instance.enter(Invocation {
+            key: key.clone(),
+            context: input.context.clone(),
+        });
         match resident.instance.call(&input.function, &input.arguments).await {
             Ok(result) => complete(&self.journal, &self.is_committing, result).await,
             Err(error) => error.into(),

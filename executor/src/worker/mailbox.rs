@@ -27,6 +27,8 @@ pub(crate) enum Message {
     Delete { reply: Reply<()> },
     /// Go on with unfinished work after a change of owner.
     Recover { reply: Reply<()> },
+    /// Go on: what a suspended worker waited for may have come.
+    Wake,
     /// Leave memory if nothing is to do.
     Evict,
 }

@@ -2,6 +2,8 @@
 //!
 //! * `mailbox` – what can be asked of a worker
 //! * `actor` – the task that answers, and runs the guest one invocation at a time
+//! * `requests`, `endings`, `halts` – what it does when asked, when work ends, and when work is stopped
+//! * `attend` – work that takes long, with an ear for messages meanwhile
 //! * `desk` – invocations that were accepted, and who waits for them; `accept` takes them in
 //! * `body` – code, oplog and instance: loading, replay, one run
 //! * `seat` – the shard that the worker lives in, under the epoch of this ownership
@@ -10,10 +12,14 @@
 
 mod accept;
 mod actor;
+mod attend;
 mod body;
 mod desk;
+mod endings;
+mod halts;
 pub(crate) mod info;
 mod mailbox;
+mod requests;
 mod residency;
 mod seat;
 

@@ -121,6 +121,7 @@ impl<M: Machine> StateMachine<M> {
         batch.put_applied(&self.mark.encode());
         batch.write()?;
         self.publish();
+        self.machine.written();
         self.counters
             .applied
             .fetch_add(answers.commands, Ordering::Relaxed);
@@ -216,6 +217,7 @@ impl<M: Machine> RaftStateMachine<Types> for StateMachine<M> {
         self.machine.reset();
         self.mark = Mark::from_meta(&meta);
         self.publish();
+        self.machine.written();
         Ok(())
     }
 

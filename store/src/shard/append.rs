@@ -12,11 +12,12 @@ use kiln_proto::{
 use prost::Message;
 
 use super::{
+    agenda::Agenda,
     cache::{Cache, Stored},
     chunk, counts, epoch,
     index::{self, Facts},
     keys::{self, WorkerNumber},
-    record,
+    promises, record,
 };
 use crate::{
     Error, Table, Transaction,
@@ -25,6 +26,7 @@ use crate::{
 
 pub(super) fn append(
     cache: &Cache,
+    agenda: &Agenda,
     state: &mut Transaction<'_>,
     append: &AppendOplog,
 ) -> Result<Reply, Error> {
@@ -56,7 +58,11 @@ pub(super) fn append(
         keys::oplog(number, OplogIndex(append.first_index)),
         chunk::encode(&append.entries),
     );
-    let fold = fold(state, number, old, append.first_index, &entries)?;
+    let mut fold = fold(state, number, old, append.first_index, &entries)?;
+    promises::follow(state, number, append.first_index, &entries, &mut fold.record)?;
+    if fold.record.wake_at_ns.is_some() {
+        agenda.touch();
+    }
     for change in &fold.keys {
         put_key(state, number, change);
     }
@@ -71,6 +77,25 @@ pub(super) fn append(
         },
     );
     Ok(Reply::Applied(Applied { oplog_index }))
+}
+
+/// Puts a worker's record where something but its oplog has changed it.
+pub(super) fn put_record(
+    cache: &Cache,
+    state: &mut Transaction<'_>,
+    worker: &WorkerId,
+    before: Facts,
+    stored: Stored,
+) -> Result<(), Error> {
+    let facts = Facts::of(&stored.record);
+    state.put(
+        Table::Worker,
+        keys::worker(stored.number),
+        record::encode(&*stored.record),
+    );
+    put_facts(state, worker, stored.number, Some(before), Some(facts))?;
+    cache.put(worker, stored);
+    Ok(())
 }
 
 /// Brings indexes and counters from what a worker was to what it is.
@@ -107,7 +132,7 @@ pub(super) fn delete(
     };
     cache.remove(&worker);
     let number = stored.number;
-    for table in [Table::Oplog, Table::Idem] {
+    for table in [Table::Oplog, Table::Idem, Table::Promise] {
         for (key, _) in state.scan_prefix(table, &keys::worker(number))? {
             state.delete(table, key);
         }
@@ -120,7 +145,7 @@ pub(super) fn delete(
     }))
 }
 
-fn identity(worker: Option<&kiln_proto::v1::WorkerId>) -> Result<WorkerId, Reply> {
+pub(super) fn identity(worker: Option<&kiln_proto::v1::WorkerId>) -> Result<WorkerId, Reply> {
     let worker = worker.ok_or_else(|| Reply::Malformed("the operation names no worker".into()))?;
     WorkerId::try_from(worker).map_err(|error| Reply::Malformed(error.to_string()))
 }
@@ -207,7 +232,10 @@ fn refold(state: &mut Transaction<'_>, number: WorkerNumber) -> Result<Fold, Err
     for (key, _) in state.scan_prefix(Table::Idem, &keys::worker(number))? {
         state.delete(Table::Idem, key);
     }
-    Ok(Fold::all(entries.iter().map(|(index, entry)| (*index, entry))))
+    let mut fold = Fold::all(entries.iter().map(|(index, entry)| (*index, entry)));
+    // Not from the oplog: whoever called the worker meanwhile must not be forgotten.
+    fold.record.is_woken = true;
+    Ok(fold)
 }
 
 fn put_key(state: &mut Transaction<'_>, number: WorkerNumber, change: &KeyChange) {

@@ -93,17 +93,46 @@ impl Shard {
             .map(|_| ())
     }
 
+    /// Carries out an operation that anybody in the cluster may ask of the shard's owner, under its epoch.
+    ///
+    /// # Errors
+    /// `Invalid` for an operation that only the owner itself may begin, `NotFound`, and as [`append`](Self::append).
+    pub async fn operate(&self, epoch: Epoch, mut operation: Operation) -> Result<Reply, Error> {
+        let field = match &mut operation {
+            Operation::CompletePromise(complete) => &mut complete.epoch,
+            Operation::AwaitPromise(wait) => &mut wait.epoch,
+            Operation::DeletePromise(delete) => &mut delete.epoch,
+            Operation::WakeWorker(wake) => &mut wake.epoch,
+            Operation::Schedule(schedule) => &mut schedule.epoch,
+            Operation::EndTask(end) => &mut end.epoch,
+            Operation::OpenEpoch(_) | Operation::Append(_) | Operation::DeleteWorker(_) => {
+                return Err(Error::Invalid(
+                    "only the owner of a shard may begin this operation".into(),
+                ));
+            }
+        };
+        *field = epoch.0;
+        self.ask(operation, "the promise or worker").await
+    }
+
     async fn propose(&self, operation: Operation, worker: Option<&WorkerId>) -> Result<OplogIndex, Error> {
-        match self.proposer.propose(operation).await? {
+        let what = worker.map_or_else(String::new, |worker| format!("worker {worker}"));
+        match self.ask(operation, &what).await? {
             Reply::Applied(applied) => Ok(OplogIndex(applied.oplog_index)),
+            other => Err(Error::Corrupt(format!("an unexpected reply: {other:?}"))),
+        }
+    }
+
+    /// Proposes an operation and turns refusals into errors; `what` names its subject.
+    async fn ask(&self, operation: Operation, what: &str) -> Result<Reply, Error> {
+        match self.proposer.propose(operation).await? {
             Reply::Fenced(fenced) => Err(epoch::error(fenced)),
             Reply::IndexMismatch(mismatch) => Err(Error::IndexMismatch {
                 last: OplogIndex(mismatch.last_index),
             }),
-            Reply::NotFound(_) => Err(Error::NotFound(
-                worker.map_or_else(String::new, |worker| format!("worker {worker}")),
-            )),
+            Reply::NotFound(_) => Err(Error::NotFound(what.to_owned())),
             Reply::Malformed(why) => Err(Error::Invalid(why)),
+            done => Ok(done),
         }
     }
 }

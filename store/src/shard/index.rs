@@ -16,9 +16,14 @@ const BY_VERSION: u8 = 2;
 const BY_CREATION: u8 = 3;
 /// `4, w` → nothing: workers that a new owner has to recover.
 const UNFINISHED: u8 = 4;
+/// `5, time, w` → nothing: suspended workers that go on at a time.
+const SLEEPING: u8 = 5;
 
 /// Prefix of all rows of workers that a new owner has to recover.
 pub(super) const UNFINISHED_PREFIX: &[u8] = &[UNFINISHED];
+
+/// Prefix of all rows of suspended workers that go on at a time.
+pub(super) const SLEEPING_PREFIX: &[u8] = &[SLEEPING];
 
 /// What of a record the indexes and counters are made of: while it stays the same, so do they.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +33,7 @@ pub(super) struct Facts {
     created_at_ns: u64,
     /// A new owner has to load the worker.
     is_unfinished: bool,
+    wake_at_ns: Option<u64>,
 }
 
 impl Facts {
@@ -37,6 +43,7 @@ impl Facts {
             version: record.component_version,
             created_at_ns: record.created_at_ns,
             is_unfinished: is_unfinished(record),
+            wake_at_ns: record.wake_at_ns,
         }
     }
 
@@ -63,14 +70,21 @@ impl Facts {
         if self.is_unfinished {
             rows.push(([UNFINISHED_PREFIX, &number].concat(), Vec::new()));
         }
+        if let Some(at_ns) = self.wake_at_ns {
+            rows.push((
+                [SLEEPING_PREFIX, &at_ns.to_be_bytes(), &number].concat(),
+                Vec::new(),
+            ));
+        }
         rows
     }
 }
 
-/// The worker was at work, or has work waiting that nothing else will start.
+/// The worker was at work, or has work waiting that nothing else will start. A suspended one is woken by what it waits for.
 fn is_unfinished(record: &WorkerRecord) -> bool {
     match record.status() {
-        WorkerStatus::Running | WorkerStatus::Retrying | WorkerStatus::Suspended => true,
+        WorkerStatus::Running | WorkerStatus::Retrying => true,
+        WorkerStatus::Suspended => !record.pending_updates.is_empty(),
         WorkerStatus::Idle => !record.pending_invocations.is_empty() || !record.pending_updates.is_empty(),
         WorkerStatus::WorkerInterrupted | WorkerStatus::Failed | WorkerStatus::Exited => false,
     }

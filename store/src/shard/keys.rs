@@ -33,6 +33,14 @@ pub(super) fn idem(number: WorkerNumber, key: &str) -> Vec<u8> {
     [&number.0.to_be_bytes(), key.as_bytes()].concat()
 }
 
+pub(super) fn promise(number: WorkerNumber, index: u64) -> Vec<u8> {
+    [number.0.to_be_bytes(), index.to_be_bytes()].concat()
+}
+
+pub(super) fn task(due_ns: u64, id: &[u8]) -> Vec<u8> {
+    [&due_ns.to_be_bytes(), id].concat()
+}
+
 /// Reads a big-endian number at a place of a key or value.
 pub(super) fn number_at(bytes: &[u8], at: usize) -> Option<u64> {
     bytes.get(at..at + 8)?.try_into().ok().map(u64::from_be_bytes)

@@ -5,13 +5,14 @@ use kiln_proto::v1::{
 };
 use prost::Message;
 
-use super::{append, cache::Cache, epoch};
+use super::{agenda::Agenda, append, cache::Cache, epoch, promises, tasks};
 use crate::{Error, Machine, Transaction};
 
 /// Applies shard commands: a pure function of them and of the tables.
 #[derive(Default)]
 pub struct ShardMachine {
     cache: Cache,
+    agenda: Agenda,
 }
 
 impl Machine for ShardMachine {
@@ -29,17 +30,41 @@ impl Machine for ShardMachine {
         Ok(ShardCommandReply { replies }.encode_to_vec().into())
     }
 
+    fn written(&self) {
+        self.agenda.written();
+    }
+
     fn reset(&self) {
         self.cache.clear();
+        self.agenda.touch();
     }
 }
 
 impl ShardMachine {
+    pub(super) fn agenda(&self) -> &Agenda {
+        &self.agenda
+    }
+
     fn operate(&self, state: &mut Transaction<'_>, operation: Option<&Operation>) -> Result<Reply, Error> {
         match operation {
             Some(Operation::OpenEpoch(open)) => epoch::open(state, open),
-            Some(Operation::Append(append)) => append::append(&self.cache, state, append),
+            Some(Operation::Append(append)) => append::append(&self.cache, &self.agenda, state, append),
             Some(Operation::DeleteWorker(delete)) => append::delete(&self.cache, state, delete),
+            Some(Operation::CompletePromise(complete)) => {
+                self.agenda.touch();
+                promises::complete(&self.cache, state, complete)
+            }
+            Some(Operation::AwaitPromise(wait)) => promises::read(&self.cache, state, wait),
+            Some(Operation::DeletePromise(delete)) => promises::delete(&self.cache, state, delete),
+            Some(Operation::WakeWorker(wake)) => {
+                self.agenda.touch();
+                promises::wake(&self.cache, state, wake)
+            }
+            Some(Operation::Schedule(schedule)) => {
+                self.agenda.touch();
+                tasks::schedule(state, schedule)
+            }
+            Some(Operation::EndTask(end)) => tasks::end(state, end),
             // A newer node's operation: to skip it would make this replica differ from the others.
             None => Err(Error::Corrupt(
                 "a shard operation is of a kind that this version does not know".into(),

@@ -1,6 +1,6 @@
 use kiln_proto::v1::{
     CreateEntry, ErrorEntry, ExportedFunctionInvokedEntry, KeyRecord, OplogEntry, PendingInvocation,
-    PendingWorkerInvocationEntry, UpdateRecord, WorkerRecord, WorkerStatus, key_record::State,
+    PendingWorkerInvocationEntry, SuspendEntry, UpdateRecord, WorkerRecord, WorkerStatus, key_record::State,
     oplog_entry::Entry, pending_worker_invocation_entry::Invocation,
 };
 
@@ -77,7 +77,7 @@ impl Fold {
             Entry::Restart(_) => self.set(WorkerStatus::Idle),
             Entry::ExportedFunctionInvoked(invoked) => self.invoked(index, invoked),
             Entry::ExportedFunctionCompleted(_) => self.completed(index),
-            Entry::Suspend(_) => self.set(WorkerStatus::Suspended),
+            Entry::Suspend(suspend) => self.suspended(suspend),
             Entry::Interrupted(_) => self.set(WorkerStatus::WorkerInterrupted),
             Entry::Exited(_) => self.exited(index),
             Entry::Error(error) => self.error(index, error),
@@ -135,6 +135,14 @@ impl Fold {
 
     fn set(&mut self, status: WorkerStatus) {
         self.record.set_status(status);
+        self.record.wake_at_ns = None;
+    }
+
+    /// What the worker waits for may have come while it still ran: then it goes on at once.
+    fn suspended(&mut self, suspend: &SuspendEntry) {
+        self.set(WorkerStatus::Suspended);
+        let is_woken = std::mem::take(&mut self.record.is_woken);
+        self.record.wake_at_ns = if is_woken { Some(0) } else { suspend.until_ns };
     }
 
     fn runs(&mut self) {

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use kiln_proto::{
     Error,
-    ids::{NodeId, ShardId},
+    ids::{NodeId, ShardId, WorkerId},
     v1::{self, change_replicas_request::Change, shard_service_server::ShardService},
 };
 use kiln_store::Shard;
@@ -12,6 +12,7 @@ use crate::{
     edge::Api,
     enumerate::{CountShard, ScanShard, count_rows, scan_rows},
     route::Patience,
+    way_out::{GetRecord, OperateShard},
 };
 
 /// `kiln.v1.ShardService`: what managers and other executors ask.
@@ -146,6 +147,39 @@ impl ShardService for ShardControl {
             self.0
                 .router
                 .route(shard, patience, Arc::new(CountShard(request)))
+                .await?,
+        ))
+    }
+
+    async fn operate_shard(
+        &self,
+        request: Request<v1::OperateShardRequest>,
+    ) -> Result<Response<v1::OperateShardResponse>, Status> {
+        let patience = self.patience(&request);
+        let request = request.into_inner();
+        let shard = ShardId(request.shard);
+        Ok(Response::new(
+            self.0
+                .router
+                .route(shard, patience, Arc::new(OperateShard(request)))
+                .await?,
+        ))
+    }
+
+    async fn get_record(
+        &self,
+        request: Request<v1::GetRecordRequest>,
+    ) -> Result<Response<v1::GetRecordResponse>, Status> {
+        let patience = self.patience(&request);
+        let request = request.into_inner();
+        let worker = request.worker.as_ref();
+        let worker =
+            WorkerId::try_from(worker.ok_or_else(|| Error::invalid("the request names no worker"))?)?;
+        let shard = self.0.router.shard_of(&worker)?;
+        Ok(Response::new(
+            self.0
+                .router
+                .route(shard, patience, Arc::new(GetRecord(request)))
                 .await?,
         ))
     }

@@ -10,6 +10,7 @@ use wasmtime_wasi::p2::{
 use crate::host::{
     HostState,
     payload::{NOTHING, request, u64_of, u64_value},
+    waits::Awaited,
 };
 
 impl Host for HostState {
@@ -59,7 +60,9 @@ impl HostState {
             Some(None) => Deadline::Never,
         };
         let deadline = self.table.push(deadline)?;
-        subscribe(&mut self.table, deadline)
+        let pollable = subscribe(&mut self.table, deadline)?;
+        self.waits.note(&pollable, Awaited::Deadline(when_ns));
+        Ok(pollable)
     }
 }
 

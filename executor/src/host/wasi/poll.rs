@@ -25,6 +25,7 @@ impl Host for HostState {
             }
             return Ok(ready);
         }
+        self.suspend_if_long(&pollables).await?;
         let ready = self.table.poll(pollables).await?;
         let values = ready
             .iter()
@@ -68,10 +69,15 @@ impl HostPollable for HostState {
 
     /// Has no result, so there is nothing to record.
     async fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
+        if self.journal.is_live() {
+            self.record_logs();
+            self.suspend_if_long(std::slice::from_ref(&pollable)).await?;
+        }
         self.table.block(pollable).await
     }
 
     fn drop(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
+        self.waits.forget(&pollable);
         HostPollable::drop(&mut self.table, pollable)
     }
 }

@@ -1,0 +1,96 @@
+use bytes::Bytes;
+use kiln_proto::{
+    Error,
+    ids::{ComponentId, WorkerId},
+    v1::{ExportedFunctionInvokedEntry, PromiseId, WorkerRecord},
+};
+use uuid::Uuid;
+
+/// What the host asks of the cluster on behalf of a guest. Each call waits for owners that are being replaced, within the
+/// limits of the node, and fails with a retryable error after that.
+#[async_trait::async_trait]
+pub trait Cluster: Send + Sync + 'static {
+    /// Gives a promise its value, unless it has one. True when this very call, as its token names it, has set the value, now
+    /// or before.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` without such a promise.
+    async fn complete_promise(&self, promise: &PromiseId, data: Bytes, token: Uuid) -> Result<bool, Error>;
+
+    /// The value of a promise, if it has one. With a waiter, that worker is woken when the promise gets its value.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` without such a promise.
+    async fn promise(&self, promise: &PromiseId, waiter: Option<&WorkerId>) -> Result<Option<Bytes>, Error>;
+
+    /// Forgets a promise.
+    ///
+    /// # Errors
+    /// When its shard cannot be reached.
+    async fn delete_promise(&self, promise: &PromiseId) -> Result<(), Error>;
+
+    /// Lets a suspended worker go on; one that runs will not stay suspended the next time.
+    ///
+    /// # Errors
+    /// When its shard cannot be reached.
+    async fn wake(&self, worker: &WorkerId) -> Result<(), Error>;
+
+    /// Queues an invocation under the key in `call`; returns when it is durably queued. The worker is made if need be.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `INVALID`, or when its shard cannot be reached.
+    async fn enqueue(&self, worker: &WorkerId, call: ExportedFunctionInvokedEntry) -> Result<(), Error>;
+
+    /// What a worker's oplog amounts to, as of now; `None` when it does not exist.
+    ///
+    /// # Errors
+    /// When its shard cannot be reached.
+    async fn worker(&self, worker: &WorkerId) -> Result<Option<WorkerRecord>, Error>;
+
+    /// The component of that name.
+    ///
+    /// # Errors
+    /// When no manager answers.
+    async fn component(&self, reference: &str) -> Result<Option<ComponentId>, Error>;
+}
+
+/// No cluster at all: a component that is run by itself, as tests of the host do.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoCluster;
+
+impl NoCluster {
+    fn refuse<T>() -> Result<T, Error> {
+        Err(Error::conflict("the worker runs outside of a cluster"))
+    }
+}
+
+#[async_trait::async_trait]
+impl Cluster for NoCluster {
+    async fn complete_promise(&self, _: &PromiseId, _: Bytes, _: Uuid) -> Result<bool, Error> {
+        Self::refuse()
+    }
+
+    async fn promise(&self, _: &PromiseId, _: Option<&WorkerId>) -> Result<Option<Bytes>, Error> {
+        Self::refuse()
+    }
+
+    async fn delete_promise(&self, _: &PromiseId) -> Result<(), Error> {
+        Self::refuse()
+    }
+
+    async fn wake(&self, _: &WorkerId) -> Result<(), Error> {
+        Self::refuse()
+    }
+
+    async fn enqueue(&self, _: &WorkerId, _: ExportedFunctionInvokedEntry) -> Result<(), Error> {
+        Self::refuse()
+    }
+
+    async fn worker(&self, _: &WorkerId) -> Result<Option<WorkerRecord>, Error> {
+        Self::refuse()
+    }
+
+    async fn component(&self, _: &str) -> Result<Option<ComponentId>, Error> {
+        Self::refuse()
+    }
+}

@@ -1,0 +1,177 @@
+//! What callers and operators ask of a worker while nothing runs.
+
+use std::ops::ControlFlow;
+
+use kiln_proto::{Error, convert::json::status_name, v1::WorkerStatus};
+
+use super::{
+    Actor,
+    attend::{Live, existing},
+    body::Wishes,
+    desk::Halt,
+    mailbox::{Answer, Create, Invoke, Reply},
+};
+use crate::invoke::outcome;
+
+impl Actor {
+    /// Accepts an invocation while nothing runs.
+    pub(super) async fn invoke(&mut self, invoke: Invoke) -> ControlFlow<()> {
+        if !invoke.key_is_fresh {
+            match self.seat.finished(&invoke.key) {
+                Ok(None) => {}
+                Ok(Some(outcome)) => {
+                    self.seat.context.metrics.invocations_deduplicated.increment();
+                    let _ = invoke.reply.send(outcome);
+                    return ControlFlow::Continue(());
+                }
+                Err(error) => {
+                    let _ = invoke.reply.send(Err(error));
+                    return ControlFlow::Continue(());
+                }
+            }
+        }
+        if let Err(error) = self.open(Wishes::default()).await {
+            let _ = invoke.reply.send(Err(error));
+            return ControlFlow::Continue(());
+        }
+        let Some(body) = &mut self.body else {
+            return ControlFlow::Continue(());
+        };
+        let body = &mut **body;
+        let live = Live::of(&self.seat, &body.journal, &body.component);
+        if let Some(reply) = self.desk.accept(&live, &mut body.birth, invoke) {
+            if let Err(error) = body.commit().await {
+                let _ = reply.send(Err(outcome::lost(&error)));
+                return self.stop(&outcome::lost(&error));
+            }
+            let _ = reply.send(Ok(Answer::default()));
+        }
+        // An invocation that was refused wakes nobody.
+        self.desk.is_wanted = self.desk.current.is_some() || !self.desk.queue.is_empty();
+        ControlFlow::Continue(())
+    }
+
+    pub(super) async fn create(&mut self, create: Create) -> ControlFlow<()> {
+        let Create { request, reply } = create;
+        match self.seat.record() {
+            Ok(None) => {}
+            Ok(Some(record)) => {
+                let _ = reply.send(existing(&self.seat, record, request.ignore_existing));
+                return ControlFlow::Continue(());
+            }
+            Err(error) => {
+                let _ = reply.send(Err(error));
+                return ControlFlow::Continue(());
+            }
+        }
+        let wishes = Wishes {
+            args: request.args.clone(),
+            env: request.env.clone(),
+            config: request.config.clone(),
+            version: request.version.map(Into::into),
+        };
+        // An unborn body may be here from a call that was refused.
+        self.drop_body();
+        if let Err(error) = self.open(wishes).await {
+            let _ = reply.send(Err(error));
+            return ControlFlow::Continue(());
+        }
+        let Some(body) = &mut self.body else {
+            return ControlFlow::Continue(());
+        };
+        body.be_born(&self.seat);
+        if let Err(error) = body.commit().await {
+            let _ = reply.send(Err(outcome::lost(&error)));
+            return self.stop(&outcome::lost(&error));
+        }
+        let _ = reply.send(self.seat.existing());
+        ControlFlow::Continue(())
+    }
+
+    /// Interrupts a worker that does not run here and now: one that waits to be retried or for an event.
+    pub(super) async fn interrupt_idle(
+        &mut self,
+        recover_immediately: bool,
+        reply: Reply<()>,
+    ) -> ControlFlow<()> {
+        let status = match self.seat.existing() {
+            Ok(record) => record.status(),
+            Err(error) => {
+                let _ = reply.send(Err(error));
+                return ControlFlow::Continue(());
+            }
+        };
+        if recover_immediately {
+            self.drop_body();
+            self.desk.is_wanted = is_unfinished(status);
+            let _ = reply.send(Ok(()));
+            return ControlFlow::Continue(());
+        }
+        if !is_unfinished(status) {
+            let _ = reply.send(Ok(()));
+            return ControlFlow::Continue(());
+        }
+        if let Err(error) = self.open(Wishes::default()).await {
+            let _ = reply.send(Err(error));
+            return ControlFlow::Continue(());
+        }
+        self.desk.halt(Halt::Interrupt(vec![reply]));
+        self.halt().await
+    }
+
+    pub(super) fn resume(&mut self, force: bool) -> Result<(), Error> {
+        let status = self.seat.existing()?.status();
+        match status {
+            WorkerStatus::Failed | WorkerStatus::Exited => {
+                let hint = if force {
+                    "nothing can bring it back but a revert"
+                } else {
+                    "revert or delete the worker"
+                };
+                return Err(Error::conflict(format!(
+                    "a worker that is {} cannot be resumed",
+                    status_name(status)
+                ))
+                .with_hint(hint));
+            }
+            _ => self.desk.is_wanted = true,
+        }
+        Ok(())
+    }
+
+    pub(super) fn recover(&mut self, reply: Reply<()>) {
+        match self.seat.record() {
+            // One that was interrupted stays so until somebody asks for it.
+            Ok(Some(record)) if is_recoverable(record.status()) => {
+                self.desk.is_wanted = true;
+                self.desk.until_loaded.push(reply);
+            }
+            Ok(_) => {
+                let _ = reply.send(Ok(()));
+            }
+            Err(error) => {
+                let _ = reply.send(Err(error));
+            }
+        }
+    }
+
+    /// What a suspended worker waited for may have come.
+    pub(super) fn wake(&mut self) {
+        if let Ok(Some(record)) = self.seat.record()
+            && is_unfinished(record.status())
+        {
+            self.desk.is_wanted = true;
+        }
+    }
+}
+
+fn is_unfinished(status: WorkerStatus) -> bool {
+    matches!(
+        status,
+        WorkerStatus::Running | WorkerStatus::Suspended | WorkerStatus::Retrying
+    )
+}
+
+fn is_recoverable(status: WorkerStatus) -> bool {
+    is_unfinished(status) || status == WorkerStatus::Idle
+}
