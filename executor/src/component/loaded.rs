@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use wasmtime::component::{Component, InstancePre};
 
 use super::{Digest, Error, Exports, FunctionRef, UnknownFunction, exports::Target, imports};
-use crate::host::{Engine, HostState};
+use crate::host::{Engine, HostState, catalog};
 
 /// A component that is compiled, linked and ready to be instantiated.
 pub struct LoadedComponent {
@@ -27,7 +27,13 @@ impl LoadedComponent {
         engine: &Engine,
         linker: &wasmtime::component::Linker<HostState>,
     ) -> Result<Self, Error> {
-        let pre = imports::link(component, linker)?;
+        let mut linker = linker.clone();
+        catalog()
+            .bind(&mut linker, component)
+            .map_err(|error| Error::Invalid {
+                message: format!("{error:#}"),
+            })?;
+        let pre = imports::link(component, &linker)?;
         let (exports, targets) = Exports::of(component);
         let imports = imports::names(component);
         Ok(Self {

@@ -25,3 +25,4 @@ pub(crate) use exports::Target;
 pub use function::{Function, FunctionName, FunctionRef, InterfaceName};
 pub use loaded::LoadedComponent;
 pub use lookup::UnknownFunction;
+pub(crate) use types::{ResourceNames, signature};

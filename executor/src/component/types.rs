@@ -7,9 +7,9 @@ use wasmtime::component::{ResourceType, Type as Wasm, types::ComponentFunc};
 use crate::host::value::{Case, Field, Param, Signature, Type};
 
 /// The resource types that a component exports, with their names.
-pub(super) type ResourceNames = Vec<(ResourceType, Arc<str>)>;
+pub(crate) type ResourceNames = Vec<(ResourceType, Arc<str>)>;
 
-pub(super) fn signature(function: &ComponentFunc, resources: &ResourceNames) -> Signature {
+pub(crate) fn signature(function: &ComponentFunc, resources: &ResourceNames) -> Signature {
     let param = |(name, ty): (&str, Wasm)| Param {
         name: name.into(),
         ty: type_of(&ty, resources),

@@ -143,6 +143,27 @@ impl HostState {
         Ok(())
     }
 
+    /// Records a step that is no call, and returns its index; on replay it has to be the next recorded entry.
+    ///
+    /// # Errors
+    /// A divergence, or when the oplog fails.
+    pub(in crate::host) fn mark(
+        &mut self,
+        kind: &str,
+        fits: impl Fn(&Entry) -> bool,
+        entry: impl FnOnce(OplogIndex) -> Entry,
+    ) -> wasmtime::Result<OplogIndex> {
+        self.record_logs();
+        if !self.is_recorded() {
+            return Ok(self.journal.current_index());
+        }
+        self.journal.pass_zone().map_err(StepError::from)?;
+        if self.journal.is_live() {
+            return Ok(self.journal.append_with(entry));
+        }
+        Ok(step::expect(&self.journal, kind, fits)?)
+    }
+
     /// False where calls are made again in each life of the worker, and none is recorded.
     pub(in crate::host) fn is_recorded(&self) -> bool {
         let runs_again = self.control.is_in_zone && !self.journal.is_live();

@@ -1,7 +1,9 @@
+use std::sync::LazyLock;
+
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime_wasi::p2::bindings as wasi;
 
-use super::{Engine, HostState};
+use super::{Catalog, Engine, HostState, golem};
 
 /// The interfaces that the host offers, without their version, and the versions that fit.
 const OFFERED: &[(&str, &str)] = &[
@@ -49,6 +51,13 @@ pub(crate) fn is_offered(import: &str) -> bool {
     OFFERED
         .iter()
         .any(|(offered, track)| *offered == name && fits(track))
+        || catalog().offers(import)
+}
+
+/// The interfaces that are bound for each component by the shape in which it declares them.
+pub(crate) fn catalog() -> &'static Catalog {
+    static CATALOG: LazyLock<Catalog> = LazyLock::new(golem::catalog);
+    &CATALOG
 }
 
 /// Everything that guests can import. Versions of one track (0.2.x) resolve to the same definition.

@@ -8,15 +8,19 @@
 //! * [`value`] – typed values: WAVE and JSON text, checks against signatures, wasmtime's own form
 //! * [`idempotency`] – keys of what a worker does to others
 //! * [`env`] – the environment variables that a guest sees
+//! * `dynamic` – interfaces that exist in several shapes, bound by the shape that a component declares
+//! * `golem` – the runtime interfaces of `golem:*`
 //! * `wasi` – the WASI interfaces whose results are recorded, one file each
 
 mod cluster;
 mod control;
 mod durable;
+mod dynamic;
 pub mod engine;
 pub mod env;
 mod error;
 mod failure;
+mod golem;
 pub mod idempotency;
 mod instance;
 mod interrupt;
@@ -34,12 +38,13 @@ mod wasi;
 
 pub use cluster::{Cluster, NoCluster};
 pub use control::Failures;
+pub(crate) use dynamic::Catalog;
 pub use engine::{Engine, EngineError, HostOptions};
 pub use error::{CallError, StartError, TrapKind};
 pub use instance::{Instance, SUSPEND_AFTER_DEFAULT, WorkerContext};
 pub use interrupt::Interrupter;
 pub use leave::Wait;
-pub(crate) use linker::{is_offered, linker};
+pub(crate) use linker::{catalog, is_offered, linker};
 pub use outside::{Outside, SystemOutside};
 pub(crate) use state::HostState;
 pub use state::Invocation;

@@ -114,15 +114,34 @@ impl Cursor {
     }
 
     /// Passes over the zone that `head` begins, up to the entry that ends it, which becomes the head.
-    pub(super) fn pass_zone(&mut self, store: &dyn OplogStore, worker: &WorkerId) -> Result<(), Error> {
-        let begins =
-            |(_, entry): &(OplogIndex, Arc<OplogEntry>)| entry.entry.as_ref().is_some_and(begins_zone);
-        if !self.head.as_ref().is_some_and(begins) {
+    pub(super) fn enter_zone(&mut self, store: &dyn OplogStore, worker: &WorkerId) -> Result<(), Error> {
+        if !self.head_is(begins_zone) {
             return Ok(());
         }
         self.head = None;
         self.skip_to(self.zone_end);
         self.settle(store, worker)
+    }
+
+    /// Passes over all zones that begin at the head, with the change of level that ends them.
+    pub(super) fn pass_zone(&mut self, store: &dyn OplogStore, worker: &WorkerId) -> Result<(), Error> {
+        while self.head_is(begins_zone) {
+            self.enter_zone(store, worker)?;
+            if self.head_is(|entry| matches!(entry, Entry::ChangePersistenceLevel(_))) {
+                self.take(store, worker)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn head_is(&self, fits: impl Fn(&Entry) -> bool) -> bool {
+        self.head
+            .as_ref()
+            .is_some_and(|(_, entry)| entry.entry.as_ref().is_some_and(fits))
+    }
+
+    pub(super) fn is_void(&self, index: OplogIndex) -> bool {
+        self.skipped.end_of(index).is_some()
     }
 
     /// Passes over all that is left.

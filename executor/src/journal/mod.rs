@@ -196,7 +196,20 @@ impl Journal {
         });
     }
 
-    /// Passes over the zone without persistence that begins at the head, if one does. What ends the zone is the head then.
+    /// Enters the zone without persistence that begins at the head, if one does. What ends the zone is the head then.
+    ///
+    /// # Errors
+    /// When a page cannot be read.
+    pub fn enter_zone(&self) -> Result<(), Error> {
+        let shared = &*self.shared;
+        shared
+            .state
+            .lock()
+            .cursor
+            .enter_zone(&*shared.store, &shared.worker)
+    }
+
+    /// Passes over zones without persistence that begin at the head, with what ends them.
     ///
     /// # Errors
     /// When a page cannot be read.
@@ -207,6 +220,12 @@ impl Journal {
             .lock()
             .cursor
             .pass_zone(&*shared.store, &shared.worker)
+    }
+
+    /// True when the entry counts no more, as far as that was known when the oplog was opened.
+    #[must_use]
+    pub fn is_void(&self, index: OplogIndex) -> bool {
+        self.shared.state.lock().cursor.is_void(index)
     }
 
     /// Shows `visit` what replay has yet to match behind the head, until it breaks with an answer. Hints and skipped

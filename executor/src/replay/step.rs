@@ -322,6 +322,19 @@ pub fn recorded(journal: &Journal, function: &str, request: &Payload) -> Result<
 /// # Errors
 /// A divergence, or when the oplog cannot be read.
 pub fn expect(journal: &Journal, kind: &str, fits: impl Fn(&Entry) -> bool) -> Result<OplogIndex, StepError> {
+    journal.pass_zone()?;
+    expect_here(journal, kind, fits)
+}
+
+/// As [`expect`], for what ends a zone without persistence.
+///
+/// # Errors
+/// A divergence, or when the oplog cannot be read.
+pub fn expect_here(
+    journal: &Journal,
+    kind: &str,
+    fits: impl Fn(&Entry) -> bool,
+) -> Result<OplogIndex, StepError> {
     match journal.peek() {
         Some((index, entry)) if entry.entry.as_ref().is_some_and(&fits) => {
             journal.take()?;

@@ -1,0 +1,126 @@
+use std::{collections::HashMap, sync::Arc};
+
+use wasmtime::{
+    AsContextMut, StoreContextMut,
+    component::{Component, Linker, LinkerInstance, ResourceType, Val, types::ComponentItem},
+};
+
+use super::{Arguments, Catalog, Interface, ResourceKind, catalog::Body, conform::conform, handles::Handles};
+use crate::{
+    component::{ResourceNames, signature},
+    host::{
+        HostState,
+        value::{Signature, lift, lower},
+    },
+};
+
+impl Catalog {
+    /// Adds to the linker what the component imports of these interfaces, in the shape in which it declares it. A function
+    /// that the host does not know is left out, and found missing when the component is linked.
+    ///
+    /// # Errors
+    /// When a name is defined twice.
+    pub(crate) fn bind(&self, linker: &mut Linker<HostState>, component: &Component) -> wasmtime::Result<()> {
+        let engine = component.engine();
+        let ty = component.component_type();
+        for (name, import) in ty.imports(engine) {
+            let ComponentItem::ComponentInstance(instance) = &import.ty else {
+                continue;
+            };
+            let Some(interface) = self.find(name) else {
+                continue;
+            };
+            let items: Vec<(&str, ComponentItem)> = instance
+                .exports(engine)
+                .map(|(name, item)| (name, item.ty))
+                .collect();
+            bind(interface, &mut linker.instance(name)?, &items)?;
+        }
+        Ok(())
+    }
+}
+
+fn bind(
+    interface: &Interface,
+    linker: &mut LinkerInstance<'_, HostState>,
+    items: &[(&str, ComponentItem)],
+) -> wasmtime::Result<()> {
+    let names: ResourceNames = items
+        .iter()
+        .filter_map(|(name, item)| match item {
+            ComponentItem::Resource(ty) => Some((*ty, Arc::from(*name))),
+            _ => None,
+        })
+        .collect();
+    let resources = Arc::new(interface.resources.clone());
+    for (name, item) in items {
+        match item {
+            ComponentItem::ComponentFunc(function) => {
+                let Some(body) = interface.functions.get(name) else {
+                    continue;
+                };
+                let bound = Arc::new(Bound {
+                    body: *body,
+                    signature: signature(function, &names),
+                    resources: resources.clone(),
+                });
+                linker.func_new_async(name, move |store, _, params, results| {
+                    let bound = bound.clone();
+                    Box::new(async move { bound.call(store, params, results).await })
+                })?;
+            }
+            ComponentItem::Resource(_) => {
+                let Some(kind) = interface.resources.get(name).copied() else {
+                    continue;
+                };
+                linker.resource(
+                    name,
+                    ResourceType::host_dynamic(kind.number),
+                    move |mut store, rep| (kind.drop)(store.data_mut(), rep),
+                )?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A body and the shape in which a component declares it.
+struct Bound {
+    body: Body,
+    signature: Signature,
+    resources: Arc<HashMap<&'static str, ResourceKind>>,
+}
+
+impl Bound {
+    async fn call(
+        &self,
+        mut store: StoreContextMut<'_, HostState>,
+        params: &[Val],
+        results: &mut [Val],
+    ) -> wasmtime::Result<()> {
+        let mut arguments = Vec::with_capacity(params.len());
+        for (val, param) in params.iter().zip(&self.signature.params) {
+            let mut handles = Handles {
+                store: store.as_context_mut(),
+                resources: &self.resources,
+            };
+            let value = lift(val.clone(), &param.ty, &mut handles);
+            arguments
+                .push(value.map_err(|_| wasmtime::format_err!("the argument {} is malformed", param.name))?);
+        }
+        let result = (self.body)(store.data_mut(), Arguments::new(arguments)).await?;
+        let (Some(slot), Some(ty)) = (results.first_mut(), &self.signature.result) else {
+            return Ok(());
+        };
+        let result = result.ok_or_else(|| wasmtime::format_err!("the host function has no result"))?;
+        let shaped = conform(result, ty).map_err(|unfit| wasmtime::format_err!("{unfit}"))?;
+        let mut handles = Handles {
+            store,
+            resources: &self.resources,
+        };
+        *slot = lower(&shaped, ty, &mut handles)
+            .map_err(|_| wasmtime::format_err!("the host's answer does not fit {ty}"))?;
+        Ok(())
+    }
+}

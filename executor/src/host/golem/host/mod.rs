@@ -1,0 +1,24 @@
+//! `golem:api/host`, in all its versions and both dialects.
+//!
+//! * `identity` – who a worker is, and others
+//! * `promises` – values that come from outside, later
+//! * `position` – where the worker stands in its oplog, and going back
+//! * `policy` – what the guest chooses about retries, persistence and idempotence
+
+mod identity;
+mod policy;
+mod position;
+mod promises;
+
+use crate::host::dynamic::Interface;
+
+/// Versions of `golem:api` in the field.
+pub(super) const VERSIONS: &[&str] = &["0.2.", "1.1."];
+
+pub(super) fn interface() -> Interface {
+    let interface = Interface::new("golem:api/host", VERSIONS);
+    let interface = identity::add(interface);
+    let interface = promises::add(interface);
+    let interface = position::add(interface);
+    policy::add(interface)
+}
