@@ -15,7 +15,22 @@ pub struct MemoryOplog {
     entries: Mutex<Vec<Bytes>>,
 }
 
+impl From<Vec<Bytes>> for MemoryOplog {
+    /// Takes encoded entries as they are.
+    fn from(entries: Vec<Bytes>) -> Self {
+        Self {
+            entries: Mutex::new(entries),
+        }
+    }
+}
+
 impl MemoryOplog {
+    /// All entries, encoded.
+    #[must_use]
+    pub fn encoded(&self) -> Vec<Bytes> {
+        self.entries.lock().clone()
+    }
+
     /// Index of the last entry.
     #[must_use]
     pub fn last(&self) -> OplogIndex {

@@ -99,7 +99,8 @@ impl Worker {
     }
 
     pub(crate) fn journal(&self) -> Journal {
-        let options = Options::new(self.context.id.clone(), Epoch(1), self.oplog.last());
+        let mut options = Options::new(self.context.id.clone(), Epoch(1), self.oplog.last());
+        options.skipped = self.void();
         Journal::open(self.oplog.clone(), options).expect("a readable oplog")
     }
 

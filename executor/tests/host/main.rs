@@ -3,6 +3,7 @@
 #![allow(clippy::panic, reason = "a test panics to fail")]
 
 mod components;
+mod crash;
 mod counters;
 mod effects;
 mod failures;
