@@ -5,8 +5,8 @@ use std::time::Duration;
 use kiln_proto::{
     Error, ErrorCode,
     v1::{
-        CountWorkersRequest, CountWorkersResponse, ListWorkersRequest, ListWorkersResponse, WatchWorkersRequest,
-        WatchWorkersResponse,
+        CountWorkersRequest, CountWorkersResponse, ListWorkersRequest, ListWorkersResponse,
+        WatchWorkersRequest, WatchWorkersResponse,
     },
 };
 use tonic::Streaming;

@@ -14,11 +14,11 @@ use kiln_proto::{
     v1::{CreateEntry, ErrorEntry, KeyValue, WorkerRecord, WorkerStatus, error_entry, oplog_entry::Entry},
 };
 use kiln_store::{AccessPath, Change, Error, Position, Shard, Stream, Tally, Variable, VariableKind};
-use prost::Message;
 use proptest::{
     prelude::*,
     test_runner::{Config, TestRunner},
 };
+use prost::Message;
 use support::{encode, invocation, single};
 
 const NAMES: u8 = 24;
@@ -102,14 +102,23 @@ impl Model {
         let check = |path: &AccessPath, expected: BTreeSet<WorkerId>| {
             let found = self.search(path, page)?;
             let distinct: BTreeSet<_> = found.iter().cloned().collect();
-            ensure!(distinct.len() == found.len(), "{path:?} shows a worker twice: {found:?}");
-            ensure!(distinct == expected, "{path:?}: {distinct:?} instead of {expected:?}");
+            ensure!(
+                distinct.len() == found.len(),
+                "{path:?} shows a worker twice: {found:?}"
+            );
+            ensure!(
+                distinct == expected,
+                "{path:?}: {distinct:?} instead of {expected:?}"
+            );
             Ok(())
         };
         check(&AccessPath::All, self.pick(|_, _| true))?;
         for status in [WorkerStatus::Idle, WorkerStatus::Running, WorkerStatus::Failed] {
             let path = AccessPath::Numbers(vec![Stream::Status(one, status)]);
-            check(&path, self.pick(|id, record| id.component == one && record.status() == status))?;
+            check(
+                &path,
+                self.pick(|id, record| id.component == one && record.status() == status),
+            )?;
         }
         let union = AccessPath::Numbers(vec![
             Stream::Status(two, WorkerStatus::Failed),
@@ -122,7 +131,10 @@ impl Model {
                 || record.component_version == 1
                 || group(record) == "g2"
         };
-        check(&union, self.pick(|id, record| id.component == two && is_in_union(record)))?;
+        check(
+            &union,
+            self.pick(|id, record| id.component == two && is_in_union(record)),
+        )?;
         let components = vec![one, two];
         let created = AccessPath::Created {
             components: components.clone(),
@@ -138,7 +150,11 @@ impl Model {
             };
             let is_named = |id: &WorkerId| {
                 let found = id.name.as_str();
-                if is_exact { found == name } else { found.starts_with(name) }
+                if is_exact {
+                    found == name
+                } else {
+                    found.starts_with(name)
+                }
             };
             check(&path, self.pick(|id, _| is_named(id)))?;
         }
@@ -148,19 +164,34 @@ impl Model {
     fn check_counters(&self) -> Result<()> {
         let mut expected: BTreeMap<(ComponentId, i32, u64), u64> = BTreeMap::new();
         for (id, record) in &self.workers {
-            *expected.entry((id.component, record.status, record.component_version)).or_default() += 1;
+            *expected
+                .entry((id.component, record.status, record.component_version))
+                .or_default() += 1;
         }
         let tallies = self.shard.view(|view| view.tallies(None))?;
         let counted = tallies.into_iter().map(|tally| {
-            let Tally { component, status, version, count } = tally;
+            let Tally {
+                component,
+                status,
+                version,
+                count,
+            } = tally;
             ((component, status as i32, version), count)
         });
-        ensure!(counted.collect::<BTreeMap<_, _>>() == expected, "the counters differ");
+        ensure!(
+            counted.collect::<BTreeMap<_, _>>() == expected,
+            "the counters differ"
+        );
         for is_second in [false, true] {
             let component = component(is_second);
-            let covered = self.shard.view(|view| view.covered(component, VariableKind::Env, "Group"))?;
+            let covered = self
+                .shard
+                .view(|view| view.covered(component, VariableKind::Env, "Group"))?;
             let there = self.pick(|id, record| id.component == component && !record.indexed_env.is_empty());
-            ensure!(covered == there.len() as u64, "{covered} workers have the variable indexed");
+            ensure!(
+                covered == there.len() as u64,
+                "{covered} workers have the variable indexed"
+            );
         }
         Ok(())
     }
@@ -256,7 +287,10 @@ async fn live(steps: Vec<(u8, bool, Step)>, page: usize) -> Result<()> {
         }
         model.check(page)?;
         follower.follow(&model.shard, page)?;
-        ensure!(follower.workers == statuses(&model), "the feed tells of other workers");
+        ensure!(
+            follower.workers == statuses(&model),
+            "the feed tells of other workers"
+        );
     }
     drop(model);
     node.stop().await;

@@ -227,7 +227,16 @@ async fn a_shard_without_a_majority_is_named_and_the_rest_is_there() -> Result<(
         cluster.kill(*dead)?;
     }
     let kiln = cluster.kiln(1)?;
-    let partial = ["-o", "json", "worker", "list", "counter", "--precise", "--partial", "--all"];
+    let partial = [
+        "-o",
+        "json",
+        "worker",
+        "list",
+        "counter",
+        "--precise",
+        "--partial",
+        "--all",
+    ];
     // At first the managers do not know yet that the nodes are dead.
     let (names, missing) = eventually("a partial list", PATIENCE, async || {
         let outcome = kiln.run(&partial).await?;
@@ -243,17 +252,32 @@ async fn a_shard_without_a_majority_is_named_and_the_rest_is_there() -> Result<(
             .iter()
             .filter_map(|worker| worker["worker"].as_str().map(str::to_owned))
             .collect();
-        ensure!(outcome.code == 5, "exit code {}: {}", outcome.code, outcome.stderr);
+        ensure!(
+            outcome.code == 5,
+            "exit code {}: {}",
+            outcome.code,
+            outcome.stderr
+        );
         let is_mixed = !missing.is_empty() && !names.is_empty();
         Ok(is_mixed.then_some((names, missing)))
     })
     .await?;
-    ensure!(missing.len() < 8 && names.len() < STABLE, "{missing:?} and {} rows", names.len());
+    ensure!(
+        missing.len() < 8 && names.len() < STABLE,
+        "{missing:?} and {} rows",
+        names.len()
+    );
 
-    let (code, refusal) = kiln.refused(&["worker", "list", "counter", "--precise", "--all"]).await?;
+    let (code, refusal) = kiln
+        .refused(&["worker", "list", "counter", "--precise", "--all"])
+        .await?;
     assert_eq!((code, refusal.code.as_str()), (5, "unavailable"));
     let first = missing.first().context("one is missing")?.to_string();
-    assert!(refusal.message.contains(&first), "{} names {first}", refusal.message);
+    assert!(
+        refusal.message.contains(&first),
+        "{} names {first}",
+        refusal.message
+    );
     assert!(refusal.hint.contains("--partial"), "{}", refusal.hint);
 
     // Somebody still has everything, and says how old it is.
@@ -287,7 +311,13 @@ async fn a_watch_goes_on_over_a_failover() -> Result<()> {
         .filter(|endpoint| **endpoint != cluster.nodes()[owner].endpoint())
         .cloned()
         .collect();
-    let survivor = self::client(others.choose_multiple(&mut rand::rng(), 2).cloned().collect::<Vec<_>>().as_slice())?;
+    let survivor = self::client(
+        others
+            .choose_multiple(&mut rand::rng(), 2)
+            .cloned()
+            .collect::<Vec<_>>()
+            .as_slice(),
+    )?;
     create(&survivor, "c", 1).await?;
     survivor
         .delete_worker(WorkerRef {
@@ -297,7 +327,12 @@ async fn a_watch_goes_on_over_a_failover() -> Result<()> {
         .await?;
     seen.until(&mut watch, "c", ChangeKind::Changed).await?;
     seen.until(&mut watch, "a", ChangeKind::Deleted).await?;
-    assert!(!seen.0.iter().any(|(worker, kind)| worker == "b" && *kind != ChangeKind::Deleted));
+    assert!(
+        !seen
+            .0
+            .iter()
+            .any(|(worker, kind)| worker == "b" && *kind != ChangeKind::Deleted)
+    );
 
     // A watch from the first cursor is told everything that is still true.
     let mut again = survivor.watch_workers(WatchWorkersRequest {
@@ -326,14 +361,23 @@ async fn a_watch_goes_on_over_a_failover() -> Result<()> {
 struct Seen(Vec<(String, ChangeKind)>);
 
 impl Seen {
-    async fn until(&mut self, watch: &mut kiln_client::WorkerWatch, worker: &str, kind: ChangeKind) -> Result<()> {
+    async fn until(
+        &mut self,
+        watch: &mut kiln_client::WorkerWatch,
+        worker: &str,
+        kind: ChangeKind,
+    ) -> Result<()> {
         let is_seen = |seen: &Self| seen.0.iter().any(|(name, of)| name == worker && *of == kind);
         let told = async {
             while !is_seen(self) {
                 let message = watch.next().await?;
                 ensure!(!message.reset, "nothing has been forgotten");
-                self.0
-                    .extend(message.events.iter().map(|event| (event.worker.clone(), event.kind())));
+                self.0.extend(
+                    message
+                        .events
+                        .iter()
+                        .map(|event| (event.worker.clone(), event.kind())),
+                );
             }
             Ok(())
         };

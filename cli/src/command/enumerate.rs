@@ -73,7 +73,10 @@ impl Which {
 
 pub(crate) async fn list(global: &Global, client: &Client, args: List) -> anyhow::Result<()> {
     // Begun before the list is read, so that no change falls between the two.
-    let mut watch = args.which.watch.then(|| client.watch_workers(args.which.watch_request()));
+    let mut watch = args
+        .which
+        .watch
+        .then(|| client.watch_workers(args.which.watch_request()));
     if let Some(watch) = &mut watch {
         watch.next().await?;
     }
@@ -165,7 +168,10 @@ fn show(global: &Global, event: &WorkerEvent) -> anyhow::Result<()> {
         // One line an event, so that a reader can tell where it ends.
         Format::Json => output::line(&json::worker_event(event).to_string()),
         Format::Table => {
-            let status = event.info.as_ref().map_or("", |info| json::status_name(info.status()));
+            let status = event
+                .info
+                .as_ref()
+                .map_or("", |info| json::status_name(info.status()));
             let kind = json::change_kind(event.kind());
             output::line(format!("{kind:8} {}/{} {status}", event.component, event.worker).trim_end())
         }
@@ -240,7 +246,9 @@ fn check_whole(missing_shards: &[u32]) -> anyhow::Result<()> {
         return Ok(());
     }
     let missing = json!(missing_shards);
-    Err(Error::unavailable(format!("the answer is partial: shards {missing} did not answer"))
-        .with_hint("start the missing nodes, and ask again")
-        .into())
+    Err(
+        Error::unavailable(format!("the answer is partial: shards {missing} did not answer"))
+            .with_hint("start the missing nodes, and ask again")
+            .into(),
+    )
 }

@@ -36,10 +36,7 @@ pub(crate) trait Question: Clone + Send + Sync + 'static {
         cancelled: &CancellationToken,
     ) -> Result<Self::Answer, Error>;
     fn part(answer: &mut Self::Answer) -> Option<&mut v1::ShardPart>;
-    fn send(
-        &self,
-        call: &RemoteCall,
-    ) -> impl Future<Output = Result<Response<Self::Answer>, Status>> + Send;
+    fn send(&self, call: &RemoteCall) -> impl Future<Output = Result<Response<Self::Answer>, Status>> + Send;
 }
 
 impl Question for Scan {
@@ -164,11 +161,15 @@ pub(super) async fn ask<Q: Question>(
     for node in replicas(router, shard) {
         match ask_replica(router, &question, node, patience).await {
             Ok(answer) => return Ok(answer),
-            Err(error) if error.is_retryable() || error.code == kiln_proto::ErrorCode::NotFound => last = error,
+            Err(error) if error.is_retryable() || error.code == kiln_proto::ErrorCode::NotFound => {
+                last = error
+            }
             Err(error) => return Err(error),
         }
     }
-    Err(Error::unavailable(format!("no replica of shard {shard} answers; the last one said: {last}")))
+    Err(Error::unavailable(format!(
+        "no replica of shard {shard} answers; the last one said: {last}"
+    )))
 }
 
 /// Replicas elsewhere: the owner first, since it knows most; then those that live.
@@ -196,7 +197,8 @@ async fn ask_replica<Q: Question>(
     patience: Patience,
 ) -> Result<Q::Answer, Error> {
     let address = router.view.glance().address(node).map(str::to_owned);
-    let address = address.ok_or_else(|| Error::unavailable(format!("the address of node {node} is unknown")))?;
+    let address =
+        address.ok_or_else(|| Error::unavailable(format!("the address of node {node} is unknown")))?;
     let patience = Patience::of(Some(
         patience
             .remaining()

@@ -89,7 +89,7 @@ impl Enumerator {
                     wanted: query.wanted.clone(),
                     precise: query.precise,
                 };
-                (shard, self.count(count, query, patience).await)
+                (shard, self.count_shard(count, query, patience).await)
             })
             .buffered(CONCURRENCY_MAX);
         let mut gathered = Gathered::new(query.allow_partial);
@@ -158,7 +158,7 @@ impl Enumerator {
         ask(&self.router, scan, patience).await
     }
 
-    async fn count(
+    async fn count_shard(
         &self,
         count: Count,
         query: &Query,

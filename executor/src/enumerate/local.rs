@@ -190,7 +190,11 @@ impl<'a> Local<'a> {
 
     /// No record has to be looked into: there is no filter, and no worker of another component.
     fn is_everything_wanted(&self) -> bool {
-        let is_wanted = |tally: &Tally| self.wanted.component.is_none_or(|wanted| wanted == tally.component);
+        let is_wanted = |tally: &Tally| {
+            self.wanted
+                .component
+                .is_none_or(|wanted| wanted == tally.component)
+        };
         self.wanted.filter.judge(&Known::default()) == Some(true) && self.tallies.iter().all(is_wanted)
     }
 }

@@ -30,7 +30,6 @@ mod wire;
 pub(crate) use ask::{Question, ToOwner, read};
 pub(crate) use count::Count;
 pub(crate) use fan_out::Enumerator;
-pub(crate) use present::Streamed;
-pub(crate) use query::{Page, Query, Row};
+pub(crate) use query::Query;
 pub(crate) use scan::Scan;
 pub(crate) use watch::{Watch, WatchShard};

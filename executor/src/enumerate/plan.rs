@@ -2,11 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use kiln_proto::{
-    Error,
-    ids::ComponentId,
-    v1::WorkerStatus,
-};
+use kiln_proto::{Error, ids::ComponentId, v1::WorkerStatus};
 use kiln_store::{AccessPath, Position, Stream, Tally, Variable, VariableKind};
 
 use super::filter::{Filter, Known, Order, TextComparison, TextTest};
@@ -148,8 +144,10 @@ impl<'a, S: Statistics> Planner<'a, S> {
     }
 
     fn by_version(&self) -> Candidate {
-        let live: BTreeSet<(ComponentId, u64)> =
-            self.live().map(|tally| (tally.component, tally.version)).collect();
+        let live: BTreeSet<(ComponentId, u64)> = self
+            .live()
+            .map(|tally| (tally.component, tally.version))
+            .collect();
         let is_live = |tally: &&Tally| live.contains(&(tally.component, tally.version));
         let stream = |(component, version): &(ComponentId, u64)| Stream::Version(*component, *version);
         self.merged(live.iter().map(stream).collect(), is_live)
@@ -186,12 +184,7 @@ impl<'a, S: Statistics> Planner<'a, S> {
         }
     }
 
-    fn variable(
-        &self,
-        kind: VariableKind,
-        key: &str,
-        test: &TextTest,
-    ) -> Result<Option<Vec<Stream>>, Error> {
+    fn variable(&self, kind: VariableKind, key: &str, test: &TextTest) -> Result<Option<Vec<Stream>>, Error> {
         if test.comparison != TextComparison::Equal {
             return Ok(None);
         }
@@ -219,11 +212,15 @@ impl<'a, S: Statistics> Planner<'a, S> {
     }
 
     fn named(&self) -> Option<AccessPath> {
-        let names = conjuncts(self.filter).into_iter().filter_map(|filter| match filter {
-            Filter::Name(test) if test.comparison == TextComparison::Equal => Some((true, &test.value)),
-            Filter::Name(test) if test.comparison == TextComparison::StartsWith => Some((false, &test.value)),
-            _ => None,
-        });
+        let names = conjuncts(self.filter)
+            .into_iter()
+            .filter_map(|filter| match filter {
+                Filter::Name(test) if test.comparison == TextComparison::Equal => Some((true, &test.value)),
+                Filter::Name(test) if test.comparison == TextComparison::StartsWith => {
+                    Some((false, &test.value))
+                }
+                _ => None,
+            });
         let (is_exact, name) = names.max_by_key(|(is_exact, name)| (*is_exact, name.len()))?;
         Some(AccessPath::Names {
             components: self.in_order(),
@@ -256,7 +253,11 @@ impl<'a, S: Statistics> Planner<'a, S> {
             rows
         } else {
             // Many. How many is not known: half of what is there is as good a guess as any.
-            let all: u64 = self.components.iter().map(|component| self.count(*component)).sum();
+            let all: u64 = self
+                .components
+                .iter()
+                .map(|component| self.count(*component))
+                .sum();
             rows.max(all / 2)
         };
         Ok(rows.saturating_mul(LOOKUP_COST))
@@ -286,9 +287,10 @@ fn interval(filter: &Filter) -> (u64, Option<u64>) {
             Order::Greater => (at.saturating_add(1), None),
             Order::GreaterOrEqual => (*at, None),
         },
-        Filter::All(all) => all.iter().map(interval).fold((0, None), |sum, next| {
-            (sum.0.max(next.0), earlier(sum.1, next.1))
-        }),
+        Filter::All(all) => all
+            .iter()
+            .map(interval)
+            .fold((0, None), |sum, next| (sum.0.max(next.0), earlier(sum.1, next.1))),
         Filter::Any(any) => any
             .iter()
             .map(interval)

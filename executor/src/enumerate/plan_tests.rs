@@ -86,7 +86,11 @@ fn an_index_that_leads_to_most_of_the_shard_is_left_alone() {
         rows: PROBE_ROWS_MAX,
         ..shard()
     };
-    for text in ["name startswith a", "env.indexed = a", "createdAt > 2026-01-01T00:00:00Z"] {
+    for text in [
+        "name startswith a",
+        "env.indexed = a",
+        "createdAt > 2026-01-01T00:00:00Z",
+    ] {
         assert_eq!(describe(&planned(1, text, &shard)), "records", "{text}");
     }
 }
@@ -102,7 +106,8 @@ fn a_variable_that_some_workers_did_not_declare_is_not_looked_up() {
 
 #[test]
 fn a_search_goes_on_in_its_order() {
-    let filter = Filter::parse_all(&["name startswith a and createdAt < 2026-01-01T00:00:00Z"]).expect("valid");
+    let filter =
+        Filter::parse_all(&["name startswith a and createdAt < 2026-01-01T00:00:00Z"]).expect("valid");
     let worker = kiln_proto::ids::WorkerId {
         component: component(1),
         name: "ab".parse().expect("a name"),
@@ -117,7 +122,15 @@ fn a_search_goes_on_in_its_order() {
         assert_eq!(describe(&path), expected);
     }
     let other = Filter::parse_all(&["version = 0"]).expect("valid");
-    assert!(plan(Some(component(1)), &other, Some(&Position::Name(worker)), &shard()).is_err());
+    assert!(
+        plan(
+            Some(component(1)),
+            &other,
+            Some(&Position::Name(worker)),
+            &shard()
+        )
+        .is_err()
+    );
 }
 
 #[test]

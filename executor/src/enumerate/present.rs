@@ -158,12 +158,7 @@ impl Enumerator {
         worker_info(record, name, shard)
     }
 
-    pub(super) async fn name(
-        &self,
-        id: ComponentId,
-        version: ComponentVersion,
-        names: &mut Names,
-    ) -> String {
+    pub(super) async fn name(&self, id: ComponentId, version: ComponentVersion, names: &mut Names) -> String {
         if let Some(name) = names.0.get(&id) {
             return name.clone();
         }

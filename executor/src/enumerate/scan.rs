@@ -70,7 +70,8 @@ impl Scan {
                 response.workers.push(record);
                 response.positions.extend(position(&hit));
             }
-            let is_full = response.workers.len() >= limit || bytes >= PAGE_BYTES_MAX || examined >= EXAMINED_MAX;
+            let is_full =
+                response.workers.len() >= limit || bytes >= PAGE_BYTES_MAX || examined >= EXAMINED_MAX;
             if is_full {
                 response.more = true;
                 response.last_examined = position(&hit);

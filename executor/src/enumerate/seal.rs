@@ -27,7 +27,9 @@ impl Seal {
         code.update(content);
         let code = code.finalize().into_bytes();
         let bytes = content.iter().chain(&code[..CODE_BYTES]);
-        bytes.flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+        bytes
+            .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+            .collect()
     }
 
     /// The content of a text of at most `length_max` bytes that was sealed here; `None` for any other text.

@@ -49,7 +49,9 @@ pub(crate) struct Rows<'a> {
 impl Rows<'_> {
     /// The present row: key and value.
     pub(crate) fn item(&self) -> Option<(&[u8], &[u8])> {
-        self.rows.item().map(|(key, value)| (&key[PREFIX_LENGTH..], value))
+        self.rows
+            .item()
+            .map(|(key, value)| (&key[PREFIX_LENGTH..], value))
     }
 
     /// Goes to the next row.

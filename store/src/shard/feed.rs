@@ -99,9 +99,7 @@ fn decode(number: Option<&[u8]>) -> Result<u64, Error> {
 }
 
 /// The last change, and the last deletion that was forgotten.
-pub(super) fn ends(
-    get: impl Fn(&[u8]) -> Result<Option<bytes::Bytes>, Error>,
-) -> Result<(u64, u64), Error> {
+pub(super) fn ends(get: impl Fn(&[u8]) -> Result<Option<bytes::Bytes>, Error>) -> Result<(u64, u64), Error> {
     Ok((
         decode(get(LAST)?.as_deref())?,
         decode(get(FORGOTTEN)?.as_deref())?,
@@ -111,7 +109,9 @@ pub(super) fn ends(
 /// Reads a row of a change: the worker, and what it was before.
 pub(super) fn read(value: &[u8]) -> Result<(WorkerNumber, Option<Before>), Error> {
     let malformed = || Error::Corrupt("a change of a worker is malformed".into());
-    let number = keys::number_at(value, 0).map(WorkerNumber).ok_or_else(malformed)?;
+    let number = keys::number_at(value, 0)
+        .map(WorkerNumber)
+        .ok_or_else(malformed)?;
     if value.len() == 8 {
         return Ok((number, None));
     }

@@ -18,7 +18,8 @@ pub(super) fn encode(message: &impl Message) -> Bytes {
 
 /// Decodes a record; `what` names it in the error.
 pub(super) fn decode<M: Message + Default>(what: &'static str, bytes: &Bytes) -> Result<M, Error> {
-    M::decode(message(what, bytes)?).map_err(|error| Error::Corrupt(format!("{what} does not decode: {error}")))
+    M::decode(message(what, bytes)?)
+        .map_err(|error| Error::Corrupt(format!("{what} does not decode: {error}")))
 }
 
 /// The encoded message behind the version byte.

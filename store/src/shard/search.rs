@@ -295,7 +295,9 @@ impl View<'_> {
                     .get(16..)
                     .and_then(|name| std::str::from_utf8(name).ok())
                     .ok_or_else(malformed)?;
-                let number = keys::number_at(value, 0).map(WorkerNumber).ok_or_else(malformed)?;
+                let number = keys::number_at(value, 0)
+                    .map(WorkerNumber)
+                    .ok_or_else(malformed)?;
                 let hit = Hit {
                     component: Some(*component),
                     ..Hit::of(number)

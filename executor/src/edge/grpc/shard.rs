@@ -58,13 +58,21 @@ impl ShardControl {
     }
 
     /// Another executor looks for rows: precisely at the owner, else in whatever this replica has applied.
-    async fn answer<Q: Question>(&self, question: Q, patience: Patience) -> Result<Response<Q::Answer>, Status> {
+    async fn answer<Q: Question>(
+        &self,
+        question: Q,
+        patience: Patience,
+    ) -> Result<Response<Q::Answer>, Status> {
         let shard = question.shard();
         if !question.is_precise() && self.0.router.shards.owned(shard).is_none() {
             let replica = self.replica(shard.0)?;
             return Ok(Response::new(read(question, replica, Vec::new()).await?));
         }
-        let answer = self.0.router.route(shard, patience, Arc::new(ToOwner(question))).await?;
+        let answer = self
+            .0
+            .router
+            .route(shard, patience, Arc::new(ToOwner(question)))
+            .await?;
         Ok(Response::new(answer))
     }
 
@@ -137,7 +145,8 @@ impl ShardService for ShardControl {
         request: Request<v1::CountShardRequest>,
     ) -> Result<Response<v1::CountShardResponse>, Status> {
         let patience = self.patience(&request);
-        self.answer(Count::try_from(request.into_inner())?, patience).await
+        self.answer(Count::try_from(request.into_inner())?, patience)
+            .await
     }
 
     async fn watch_shard(
@@ -146,7 +155,11 @@ impl ShardService for ShardControl {
     ) -> Result<Response<v1::WatchShardResponse>, Status> {
         let patience = self.patience(&request);
         let watch = WatchShard::try_from(request.into_inner())?;
-        let answer = self.0.router.route(watch.shard, patience, Arc::new(watch)).await?;
+        let answer = self
+            .0
+            .router
+            .route(watch.shard, patience, Arc::new(watch))
+            .await?;
         Ok(Response::new(answer))
     }
 

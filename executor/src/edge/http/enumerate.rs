@@ -99,7 +99,9 @@ fn told(message: &v1::WatchWorkersResponse) -> Vec<Event> {
         .iter()
         .map(|event| {
             let kind = json::change_kind(event.kind());
-            Event::default().event(kind).data(json::worker_event(event).to_string())
+            Event::default()
+                .event(kind)
+                .data(json::worker_event(event).to_string())
         })
         .collect();
     if message.reset {

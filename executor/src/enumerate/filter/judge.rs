@@ -37,15 +37,13 @@ impl Filter {
     pub(in crate::enumerate) fn judge(&self, known: &Known<'_>) -> Option<bool> {
         match self {
             Self::All(all) => conjunction(all.iter().map(|filter| filter.judge(known))),
-            Self::Any(any) => {
-                conjunction(any.iter().map(|filter| filter.judge(known).map(|holds| !holds)))
-                    .map(|none| !none)
-            }
+            Self::Any(any) => conjunction(any.iter().map(|filter| filter.judge(known).map(|holds| !holds)))
+                .map(|none| !none),
             Self::Not(filter) => filter.judge(known).map(|holds| !holds),
             Self::Name(test) => known.name.map(|name| test.matches(Some(name))),
-            Self::Status(order, status) => {
-                known.status.map(|known| order.holds(known as i32, *status as i32))
-            }
+            Self::Status(order, status) => known
+                .status
+                .map(|known| order.holds(known as i32, *status as i32)),
             Self::Version(order, version) => known.version.map(|known| order.holds(known, *version)),
             Self::CreatedAt(order, at_ns) => known.created_at_ns.map(|known| order.holds(known, *at_ns)),
             Self::Env(key, test) => known

@@ -2,8 +2,8 @@ use kiln_proto::v1::WorkerStatus;
 
 use super::{
     Filter, Order, TextComparison, TextTest,
-    limits::{COMPARISONS_MAX, DEPTH_MAX},
     instant::parse_instant,
+    limits::{COMPARISONS_MAX, DEPTH_MAX},
     token::{Token, tokens},
 };
 

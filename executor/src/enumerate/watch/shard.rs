@@ -110,10 +110,7 @@ impl WatchShard {
             let last = view.last_change()?;
             Ok::<_, Error>((view.changes(after, CHANGES_MAX)?, last))
         })?;
-        let Changes {
-            changes,
-            is_too_old,
-        } = read;
+        let Changes { changes, is_too_old } = read;
         let mut answer = v1::WatchShardResponse {
             last: if is_too_old { last } else { after },
             is_too_old,
@@ -217,10 +214,20 @@ mod tests {
             ("a", WorkerStatus::Failed, None, Some(ChangeKind::Changed)),
             ("b", WorkerStatus::Failed, None, None),
             ("a", WorkerStatus::Idle, None, None),
-            ("a", WorkerStatus::Idle, before(5, WorkerStatus::Failed), Some(ChangeKind::Left)),
+            (
+                "a",
+                WorkerStatus::Idle,
+                before(5, WorkerStatus::Failed),
+                Some(ChangeKind::Left),
+            ),
             ("a", WorkerStatus::Idle, before(5, WorkerStatus::Running), None),
             // It has changed more than once since: it may have been failed in between.
-            ("a", WorkerStatus::Idle, before(11, WorkerStatus::Running), Some(ChangeKind::Left)),
+            (
+                "a",
+                WorkerStatus::Idle,
+                before(11, WorkerStatus::Running),
+                Some(ChangeKind::Left),
+            ),
             ("b", WorkerStatus::Idle, before(11, WorkerStatus::Running), None),
         ];
         for (name, status, before, expected) in cases {
@@ -237,7 +244,11 @@ mod tests {
                 before,
             };
             let event = wanted.event(10, change).expect("decodes");
-            assert_eq!(event.map(|event| event.kind()), expected, "{name} {status:?} {before:?}");
+            assert_eq!(
+                event.map(|event| event.kind()),
+                expected,
+                "{name} {status:?} {before:?}"
+            );
         }
     }
 }

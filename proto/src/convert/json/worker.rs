@@ -3,8 +3,8 @@ use serde_json::{Map, Value as Json, json};
 use crate::{
     convert::rfc3339,
     v1::{
-        ChangeKind, CountWorkersResponse, ListWorkersResponse, ShardPart, UpdateRecord, WorkerEvent, WorkerInfo,
-        WorkerStatus,
+        ChangeKind, CountWorkersResponse, ListWorkersResponse, ShardPart, UpdateRecord, WorkerEvent,
+        WorkerInfo, WorkerStatus,
     },
 };
 
@@ -121,7 +121,8 @@ pub fn count(response: &CountWorkersResponse) -> Json {
         .filter(|row| row.count > 0)
         .map(|row| (status_name(row.status()).to_owned(), row.count.into()))
         .collect();
-    let mut json = json!({"count": response.count, "byStatus": by_status, "asOf": rfc3339(response.as_of_ns)});
+    let mut json =
+        json!({"count": response.count, "byStatus": by_status, "asOf": rfc3339(response.as_of_ns)});
     if !response.by_version.is_empty() {
         let by_version = response.by_version.iter();
         json["byVersion"] = by_version
