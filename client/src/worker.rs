@@ -4,9 +4,8 @@ use kiln_proto::{
     Error, ErrorCode,
     ids::IdempotencyKey,
     v1::{
-        CountWorkersRequest, CountWorkersResponse, CreateWorkerRequest, DeleteWorkerRequest, GetOplogRequest,
-        GetOplogResponse, GetWorkerRequest, InterruptWorkerRequest, InvokeRequest, InvokeResponse,
-        ListWorkersRequest, ListWorkersResponse, ResumeWorkerRequest, WorkerInfo, WorkerRef,
+        CreateWorkerRequest, DeleteWorkerRequest, GetOplogRequest, GetOplogResponse, GetWorkerRequest,
+        InterruptWorkerRequest, InvokeRequest, InvokeResponse, ResumeWorkerRequest, WorkerInfo, WorkerRef,
     },
 };
 
@@ -129,28 +128,6 @@ impl Client {
         .await
         .map(|_| ())
         .map_err(|failure| failure.error)
-    }
-
-    /// One page of workers.
-    ///
-    /// # Errors
-    /// `INVALID` for a filter or cursor that does not parse.
-    pub async fn list_workers(&self, request: ListWorkersRequest) -> Result<ListWorkersResponse, Error> {
-        self.call(request, |channel, request| async move {
-            self.workers(channel).list_workers(request).await
-        })
-        .await
-    }
-
-    /// How many workers there are.
-    ///
-    /// # Errors
-    /// `INVALID` for a filter that does not parse.
-    pub async fn count_workers(&self, request: CountWorkersRequest) -> Result<CountWorkersResponse, Error> {
-        self.call(request, |channel, request| async move {
-            self.workers(channel).count_workers(request).await
-        })
-        .await
     }
 
     /// One page of a worker's oplog.

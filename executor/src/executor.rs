@@ -99,10 +99,10 @@ impl Executor {
             shards: shards.clone(),
             context: context.clone(),
         });
-        let enumerator = Enumerator {
+        let enumerator = Arc::new(Enumerator {
             router: router.clone(),
             registry: registry.clone(),
-        };
+        });
         let api = Arc::new(Api {
             router,
             registry,

@@ -22,6 +22,9 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(1);
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(60);
 const CHUNK_BYTES: usize = 1 << 20;
+/// Variables that a component may declare as indexed: each is a row more for every worker.
+const INDEXED_MAX: usize = 16;
+const INDEXED_KEY_BYTES_MAX: usize = 255;
 
 /// Components as the managers list them. What cannot change is remembered; the latest version is asked for each time.
 pub(crate) struct Registry {
@@ -151,6 +154,7 @@ impl Registry {
     /// a name that does not fit the operation.
     pub(crate) async fn add(&self, new: NewVersion) -> Result<v1::ComponentVersion, Error> {
         check_name(&new.header.name)?;
+        check_indexed(&new.header)?;
         let loaded = self.components.add(new.bytes.clone()).await?;
         let digest = Bytes::copy_from_slice(&loaded.digest().0);
         let chunks = self.put_blob(&digest, &new.bytes).await?;
@@ -160,6 +164,8 @@ impl Registry {
             update: new.header.update,
             ephemeral: new.header.ephemeral,
             env: new.header.env,
+            indexed_env: new.header.indexed_env,
+            indexed_config: new.header.indexed_config,
             digest,
             size: new.bytes.len() as u64,
             chunks,
@@ -269,6 +275,21 @@ fn check_name(name: &str) -> Result<(), Error> {
             Error::invalid(format!("\"{}\" is no component name", name.escape_debug()))
                 .with_hint("use 1 to 255 letters, digits and -_.:"),
         );
+    }
+    Ok(())
+}
+
+fn check_indexed(header: &v1::UploadHeader) -> Result<(), Error> {
+    let keys = || header.indexed_env.iter().chain(&header.indexed_config);
+    if keys().count() > INDEXED_MAX {
+        return Err(Error::invalid(format!(
+            "a component has at most {INDEXED_MAX} indexed variables"
+        )));
+    }
+    if keys().any(|key| key.is_empty() || key.len() > INDEXED_KEY_BYTES_MAX) {
+        return Err(Error::invalid(format!(
+            "the name of an indexed variable has 1 to {INDEXED_KEY_BYTES_MAX} bytes"
+        )));
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use crate::{
 const SHARDS_DEFAULT: u32 = 16;
 const REPLICATION_FACTOR_DEFAULT: u32 = 3;
 const REPLICATION_FACTOR_MAX: u32 = 7;
+const SECRET_BYTES: usize = 32;
 /// The group starts in a task of its own.
 const INITIALIZE_TIMEOUT: Duration = Duration::from_secs(5);
 const INITIALIZE_POLL: Duration = Duration::from_millis(5);
@@ -200,6 +201,7 @@ fn found(request: &v1::BootstrapRequest, managers: &BTreeMap<NodeId, String>) ->
             shard_count: request.shards,
             replication_factor: request.replication_factor,
             managers: managers.keys().map(|id| id.0).collect(),
+            secret: rand::random::<[u8; SECRET_BYTES]>().to_vec().into(),
         },
         managers: managers.iter().map(node).collect(),
     }

@@ -131,6 +131,7 @@ pub(crate) fn build(state: &State, roster: &Roster, leader: NodeId, now: Instant
             .map(|node| node_info(node, &shards, roster, leader, now))
             .collect(),
         managers: managers(state),
+        secret: cluster.secret.clone(),
         shards,
     }
 }

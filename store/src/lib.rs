@@ -23,6 +23,9 @@ pub use error::Error;
 pub use machine::Machine;
 pub use options::Options;
 pub use raft::{COMMAND_BYTES_MAX, Group, Leadership, Peers};
-pub use shard::{Checksum, Due, Shard, ShardMachine};
+pub use shard::{
+    AccessPath, Before, Change, Changes, Checksum, Due, Facts, Hit, Position, Shard, ShardMachine, Stream,
+    Tally, Variable, VariableKind, View, WorkerNumber,
+};
 pub use stats::Stats;
 pub use store::Store;

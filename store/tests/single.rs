@@ -8,7 +8,7 @@ use kiln_proto::{
     v1::{WorkerStatus, key_record::State},
 };
 use kiln_store::Error;
-use support::{create, eventually, invocation, oplog, options, single, worker};
+use support::{create, eventually, invocation, oplog, options, records, single, worker};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_oplog_and_what_it_amounts_to_survive_a_restart() -> Result<()> {
@@ -51,8 +51,7 @@ async fn an_oplog_and_what_it_amounts_to_survive_a_restart() -> Result<()> {
         .expect("k1 is known");
     assert_eq!((key.state(), key.oplog_index), (State::Done, 4));
     assert_eq!(node.shard.unfinished()?, std::slice::from_ref(&b));
-    let names: Vec<_> = node.shard.scan_workers(Some(a.component), Some(&a), 10)?;
-    assert_eq!(names.len(), 1);
+    assert_eq!(records(&node.shard)?.len(), 2);
     let counts = node.shard.counts(None)?;
     assert_eq!(
         counts,

@@ -2,11 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use anyhow::Context;
-use kiln_client::{Client, Error};
-use kiln_proto::{ErrorCode, v1::UploadHeader};
+use kiln_client::Client;
 
 use super::{
+    component,
     limits::Limits,
     load::{Load, Target},
     report::Report,
@@ -14,7 +13,6 @@ use super::{
 };
 use crate::{
     args::{Global, duration},
-    command::component::upload_bytes,
     output::Progress,
 };
 
@@ -60,7 +58,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     let client = Client::new(global.client_options())?;
     if let Some(file) = &args.file {
-        add_component(&client, &args.component, file).await?;
+        component::ensure(&client, &args.component, file, Vec::new()).await?;
     }
     let load = Load {
         target: Target {
@@ -92,24 +90,4 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
         limits,
     };
     global.output().print(&report.json(), || report.text())
-}
-
-async fn add_component(client: &Client, name: &str, file: &PathBuf) -> anyhow::Result<()> {
-    match client.get_component(name, None).await {
-        Ok(_) => return Ok(()),
-        Err(Error {
-            code: ErrorCode::NotFound,
-            ..
-        }) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let bytes = tokio::fs::read(file)
-        .await
-        .with_context(|| format!("read {}", file.display()))?;
-    let header = UploadHeader {
-        name: name.to_owned(),
-        ..UploadHeader::default()
-    };
-    upload_bytes(client, header, bytes.into()).await?;
-    Ok(())
 }

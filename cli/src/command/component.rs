@@ -44,6 +44,19 @@ pub(crate) struct Add {
     /// Environment variable of all its workers
     #[arg(long, value_name = "KEY=VALUE", value_parser = refs::pair)]
     env: Vec<KeyValue>,
+    #[command(flatten)]
+    indexed: Indexed,
+}
+
+/// By which variables workers are to be found fast.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Indexed {
+    /// Environment variable by whose value workers of this version are found fast
+    #[arg(long, value_name = "KEY")]
+    index_env: Vec<String>,
+    /// Configuration variable by whose value workers of this version are found fast
+    #[arg(long, value_name = "KEY")]
+    index_config: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -55,6 +68,8 @@ pub(crate) struct Update {
     /// Environment variable of all workers of this version
     #[arg(long, value_name = "KEY=VALUE", value_parser = refs::pair)]
     env: Vec<KeyValue>,
+    #[command(flatten)]
+    indexed: Indexed,
 }
 
 #[derive(Debug, clap::Args)]
@@ -73,6 +88,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
             file,
             ephemeral,
             env,
+            indexed,
         }) => {
             upload(
                 global,
@@ -80,19 +96,28 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
                     name,
                     ephemeral,
                     env,
+                    indexed_env: indexed.index_env,
+                    indexed_config: indexed.index_config,
                     ..UploadHeader::default()
                 },
                 file,
             )
             .await
         }
-        Command::Update(Update { name, file, env }) => {
+        Command::Update(Update {
+            name,
+            file,
+            env,
+            indexed,
+        }) => {
             upload(
                 global,
                 UploadHeader {
                     name,
                     update: true,
                     env,
+                    indexed_env: indexed.index_env,
+                    indexed_config: indexed.index_config,
                     ..UploadHeader::default()
                 },
                 file,

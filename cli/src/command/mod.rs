@@ -4,6 +4,7 @@ pub(crate) mod cluster;
 pub(crate) mod completion;
 pub(crate) mod component;
 pub(crate) mod config;
+pub(crate) mod enumerate;
 mod refs;
 pub(crate) mod worker;
 

@@ -3,16 +3,15 @@
 use clap::Subcommand;
 use kiln_client::Client;
 use kiln_proto::{
-    convert::{json, rfc3339, to_wave},
+    convert::{json, to_wave},
     v1::{
-        CountWorkersRequest, CreateWorkerRequest, GetOplogRequest, GetOplogResponse, InvokeRequest, KeyValue,
-        ListWorkersRequest, ListWorkersResponse, WaveArguments, WorkerInfo, WorkerRef,
-        invoke_request::Arguments,
+        CreateWorkerRequest, GetOplogRequest, GetOplogResponse, InvokeRequest, KeyValue, WaveArguments,
+        WorkerInfo, WorkerRef, invoke_request::Arguments,
     },
 };
 use serde_json::{Value as Json, json};
 
-use super::{cluster::cell, note, refs};
+use super::{cluster::cell, enumerate, refs};
 use crate::{args::Global, failure::Usage, output::Table};
 
 #[derive(Debug, Subcommand)]
@@ -40,9 +39,9 @@ A call that is repeated with the same --key gets the recorded result and does no
     /// Drop a worker's instance and recover it, as after a crash
     SimulateCrash(Name),
     /// List workers
-    List(List),
+    List(enumerate::List),
     /// Count workers
-    Count(Count),
+    Count(enumerate::Count),
     /// Show a worker's operation log
     Oplog(Oplog),
 }
@@ -105,39 +104,6 @@ pub(crate) struct Resume {
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct List {
-    /// Only workers of this component
-    component: Option<String>,
-    /// Condition, for example 'status = idle'; several must all hold
-    #[arg(long, value_name = "EXPR")]
-    filter: Vec<String>,
-    /// Ask the owners instead of the nearest replicas
-    #[arg(long)]
-    precise: bool,
-    /// Rows a page
-    #[arg(long, default_value_t = 50)]
-    limit: u32,
-    /// Continue after an earlier page
-    #[arg(long, default_value = "", hide_default_value = true)]
-    cursor: String,
-    /// All pages
-    #[arg(long, conflicts_with = "cursor")]
-    all: bool,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Count {
-    /// Only workers of this component
-    component: Option<String>,
-    /// Condition, for example 'status = idle'; several must all hold
-    #[arg(long, value_name = "EXPR")]
-    filter: Vec<String>,
-    /// Ask the owners instead of the nearest replicas
-    #[arg(long)]
-    precise: bool,
-}
-
-#[derive(Debug, clap::Args)]
 pub(crate) struct Oplog {
     /// COMPONENT/WORKER
     #[arg(value_parser = refs::worker)]
@@ -169,8 +135,8 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
             client.interrupt_worker(worker.clone(), true).await?;
             done(global, &worker, "crashed")
         }
-        Command::List(args) => list(global, &client, args).await,
-        Command::Count(args) => count(global, &client, args).await,
+        Command::List(args) => enumerate::list(global, &client, args).await,
+        Command::Count(args) => enumerate::count(global, &client, args).await,
         Command::Oplog(args) => oplog(global, &client, args).await,
     }
 }
@@ -241,77 +207,6 @@ fn done(global: &Global, worker: &WorkerRef, what: &str) -> anyhow::Result<()> {
     global
         .output()
         .print(&json, || format!("{what} {component}/{worker}"))
-}
-
-async fn list(global: &Global, client: &Client, args: List) -> anyhow::Result<()> {
-    let mut request = ListWorkersRequest {
-        component: args.component.unwrap_or_default(),
-        filters: args.filter,
-        precise: args.precise,
-        limit: args.limit,
-        cursor: args.cursor,
-    };
-    let mut list = client.list_workers(request.clone()).await?;
-    while args.all && !list.cursor.is_empty() {
-        request.cursor = std::mem::take(&mut list.cursor);
-        let next = client.list_workers(request.clone()).await?;
-        append(&mut list, next);
-    }
-    if !list.missing_shards.is_empty() {
-        note(&format!(
-            "warning: shards {:?} did not answer; their workers are missing",
-            list.missing_shards
-        ));
-    }
-    global
-        .output()
-        .print(&json::worker_list(&list), || table_of(&list))?;
-    if !list.cursor.is_empty() {
-        note(&format!("more with --cursor {} or --all", list.cursor));
-    }
-    Ok(())
-}
-
-/// Adds the next page. The whole is as old as its oldest part.
-fn append(list: &mut ListWorkersResponse, next: ListWorkersResponse) {
-    list.workers.extend(next.workers);
-    list.cursor = next.cursor;
-    list.as_of_ns = list.as_of_ns.min(next.as_of_ns);
-    list.missing_shards.extend(next.missing_shards);
-    list.missing_shards.sort_unstable();
-    list.missing_shards.dedup();
-}
-
-fn table_of(list: &ListWorkersResponse) -> String {
-    let mut table = Table::new(["WORKER", "STATUS", "VERSION", "PENDING", "OPLOG", "CREATED"]);
-    for worker in &list.workers {
-        table.row([
-            format!("{}/{}", worker.component, worker.worker),
-            json::status_name(worker.status()).to_owned(),
-            worker.version.to_string(),
-            worker.pending_invocations.to_string(),
-            worker.oplog_index.to_string(),
-            rfc3339(worker.created_at_ns),
-        ]);
-    }
-    table.text()
-}
-
-async fn count(global: &Global, client: &Client, args: Count) -> anyhow::Result<()> {
-    let Count {
-        component,
-        filter: filters,
-        precise,
-    } = args;
-    let request = CountWorkersRequest {
-        component: component.unwrap_or_default(),
-        filters,
-        precise,
-    };
-    let count = client.count_workers(request).await?;
-    global
-        .output()
-        .print(&json::count(&count), || count.count.to_string())
 }
 
 async fn oplog(global: &Global, client: &Client, args: Oplog) -> anyhow::Result<()> {

@@ -17,6 +17,16 @@ impl Progress {
         Self(bar)
     }
 
+    /// A bar that counts pieces.
+    pub(crate) fn count(what: &str, total: usize) -> Self {
+        let bar = ProgressBar::new(u64::try_from(total).unwrap_or(u64::MAX));
+        if let Ok(style) = ProgressStyle::with_template("{msg} [{bar:30}] {pos}/{len} {eta}") {
+            bar.set_style(style);
+        }
+        bar.set_message(what.to_owned());
+        Self(bar)
+    }
+
     /// A spinner for work of unknown length.
     pub(crate) fn spinner(what: &str) -> Self {
         let bar = ProgressBar::new_spinner();

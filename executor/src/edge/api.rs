@@ -16,7 +16,7 @@ pub(crate) struct Api {
     pub(crate) router: Arc<Router>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) context: Arc<Context>,
-    pub(crate) enumerator: Enumerator,
+    pub(crate) enumerator: Arc<Enumerator>,
 }
 
 impl Api {

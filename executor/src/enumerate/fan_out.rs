@@ -1,207 +1,118 @@
-use std::{collections::HashMap, sync::Arc, time::Duration};
+//! All shards as one: pages and counts.
 
-use futures::StreamExt;
-use kiln_proto::{
-    Error,
-    convert::now_ns,
-    ids::{ComponentId, ShardId, WorkerId},
-    v1,
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use futures::{StreamExt, stream::FuturesOrdered};
+use kiln_proto::{Error, ErrorCode, convert::now_ns, ids::ShardId, v1};
+
+use super::{
+    Count, Scan,
+    ask::ask,
+    cursor::{Cursors, Mark},
+    query::{Page, Query, rows_of},
 };
-
-use super::{CountShard, ScanShard, count_rows, cursor::Cursor, filter::Filter, scan::PAGE_MAX, scan_rows};
 use crate::{
     registry::Registry,
     route::{Patience, Router},
-    worker::info::worker_info,
 };
 
-const PAGE_DEFAULT: usize = 50;
-/// Shards asked at the same time for one caller.
-const CONCURRENCY: usize = 16;
-/// A cached listing leaves a shard out that does not answer within this time, and says so.
-const CACHED_PATIENCE: Duration = Duration::from_secs(3);
+/// Shards asked at first: often they fill a page.
+const CONCURRENCY_FIRST: usize = 4;
+/// Shards asked at the same time for one caller, when each has little to tell.
+const CONCURRENCY_MAX: usize = 64;
+/// A shard without an owner gets this long to find one: elections take less.
+const OWNER_PATIENCE: Duration = Duration::from_secs(10);
+/// The same, when the rest is wanted without it.
+const PARTIAL_PATIENCE: Duration = Duration::from_secs(3);
 
-/// Lists and counts workers over all shards.
+/// Lists, counts and watches workers over all shards.
 pub(crate) struct Enumerator {
     pub(crate) router: Arc<Router>,
     pub(crate) registry: Arc<Registry>,
 }
 
 impl Enumerator {
-    /// One page, in the order of shards and within each of component and name.
+    /// One page of at most `limit` workers, behind a mark. Marks stay good for ever, wherever shards are.
     ///
     /// # Errors
-    /// `INVALID` for a filter or cursor that cannot be read; `UNAVAILABLE` when a precise listing misses a shard.
-    pub(crate) async fn list(
+    /// `UNAVAILABLE` with the shards that are missing, unless the query does without; what a shard says.
+    pub(crate) async fn page(
         &self,
-        request: v1::ListWorkersRequest,
+        query: &Query,
+        after: Option<&Mark>,
+        limit: usize,
         patience: Patience,
-    ) -> Result<v1::ListWorkersResponse, Error> {
-        check(&request.filters)?;
-        let cursor = match request.cursor.as_str() {
-            "" => None,
-            text => Some(Cursor::decode(text)?),
-        };
-        let limit = match request.limit {
-            0 => PAGE_DEFAULT,
-            limit => (limit as usize).min(PAGE_MAX),
-        };
-        let component_id = self.component(&request.component).await?;
+    ) -> Result<Page, Error> {
         let shards = self.shard_count()?;
-        let first = cursor.as_ref().map_or(0, |cursor| cursor.shard.0);
-        let scan_of = |shard| v1::ScanShardRequest {
-            shard,
-            component_id: component_id.clone(),
-            filters: request.filters.clone(),
-            precise: request.precise,
-            // One more than wanted shows whether there is another page.
-            limit: u32::try_from(limit + 1).unwrap_or(u32::MAX),
-            after: cursor
-                .as_ref()
-                .filter(|cursor| cursor.shard.0 == shard)
-                .map(|cursor| (&cursor.after).into()),
-        };
-        let mut pages = futures::stream::iter(first..shards)
-            .map(|shard| {
-                let scan = scan_of(shard);
-                async move { (shard, self.scan(scan, patience).await) }
-            })
-            .buffered(CONCURRENCY);
-        let mut listing = Listing {
-            as_of_ns: now_ns(),
-            ..Listing::default()
-        };
-        while let Some((shard, page)) = pages.next().await {
-            match page {
-                Ok(page) => listing.add(ShardId(shard), page),
-                Err(error) if !request.precise && error.is_retryable() => listing.missing.push(shard),
-                Err(error) => return Err(error),
+        let mut next = after.map_or(0, |mark| mark.shard.0);
+        let mut asked = FuturesOrdered::new();
+        let mut width = CONCURRENCY_FIRST;
+        let mut gathered = Gathered::new(query.allow_partial);
+        loop {
+            while next < shards && asked.len() < width && gathered.page.rows.len() <= limit {
+                let shard = ShardId(next);
+                let after = after.filter(|mark| mark.shard == shard);
+                let scan = Scan {
+                    shard,
+                    wanted: query.wanted.clone(),
+                    precise: query.precise,
+                    // One more than wanted shows whether there is another page.
+                    limit: limit + 1,
+                    after: after.and_then(|mark| mark.after.clone()),
+                };
+                asked.push_back(async move { (shard, self.scan(scan, query, patience).await) });
+                next += 1;
             }
-            if listing.rows.len() > limit {
+            let Some((shard, answer)) = asked.next().await else {
+                break;
+            };
+            gathered.add(shard, answer)?;
+            if gathered.page.rows.len() > limit {
                 break;
             }
+            width = (2 * width).min(CONCURRENCY_MAX);
         }
-        drop(pages);
-        self.page(listing, limit).await
+        drop(asked);
+        gathered.finish(limit)
     }
 
-    /// How many workers there are, in all and by status.
+    /// How many workers there are, by status and version.
     ///
     /// # Errors
-    /// As for [`Enumerator::list`].
-    pub(crate) async fn count(
-        &self,
-        request: v1::CountWorkersRequest,
-        patience: Patience,
-    ) -> Result<v1::CountWorkersResponse, Error> {
-        check(&request.filters)?;
-        let component_id = self.component(&request.component).await?;
+    /// As for [`page`](Self::page).
+    pub(crate) async fn tally(&self, query: &Query, patience: Patience) -> Result<Tallied, Error> {
         let shards = self.shard_count()?;
-        let mut counts = futures::stream::iter(0..shards)
-            .map(|shard| {
-                let count = v1::CountShardRequest {
+        let mut answers = futures::stream::iter((0..shards).map(ShardId))
+            .map(|shard| async move {
+                let count = Count {
                     shard,
-                    component_id: component_id.clone(),
-                    filters: request.filters.clone(),
-                    precise: request.precise,
+                    wanted: query.wanted.clone(),
+                    precise: query.precise,
                 };
-                self.count_shard(count, patience)
+                (shard, self.count_shard(count, query, patience).await)
             })
-            .buffer_unordered(CONCURRENCY);
-        let mut totals: Vec<u64> = Vec::new();
-        while let Some(shard) = counts.next().await {
-            let by_status = shard?.by_status;
-            totals.resize(totals.len().max(by_status.len()), 0);
-            totals
-                .iter_mut()
-                .zip(by_status)
-                .for_each(|(total, count)| *total += count);
+            .buffered(CONCURRENCY_MAX);
+        let mut gathered = Gathered::new(query.allow_partial);
+        let mut tallies: BTreeMap<(i32, u64), u64> = BTreeMap::new();
+        while let Some((shard, answer)) = answers.next().await {
+            let Some(answer) = gathered.keep(shard, answer)? else {
+                continue;
+            };
+            for tally in answer.tallies {
+                *tallies.entry((tally.status, tally.version)).or_default() += tally.count;
+            }
+            gathered.part(answer.part);
         }
-        let by_status = (0..).zip(&totals).map(|(status, count)| v1::StatusCount {
-            status,
-            count: *count,
-        });
-        Ok(v1::CountWorkersResponse {
-            count: totals.iter().sum(),
-            by_status: by_status.collect(),
-        })
+        drop(answers);
+        let page = gathered.finish(0)?;
+        Ok(Tallied { tallies, page })
     }
 
-    /// All rows of a shard that fit, over as many pages as the shard makes of them.
-    async fn scan(
-        &self,
-        mut request: v1::ScanShardRequest,
-        patience: Patience,
-    ) -> Result<v1::ScanShardResponse, Error> {
-        let wanted = request.limit as usize;
-        let mut all = self.scan_page(request.clone(), patience).await?;
-        while all.more && all.workers.len() < wanted {
-            request.after = all.last_examined.take();
-            let page = self.scan_page(request.clone(), patience).await?;
-            all.workers.extend(page.workers);
-            all.more = page.more;
-            all.last_examined = page.last_examined;
-            all.as_of_ns = all.as_of_ns.min(page.as_of_ns);
-        }
-        Ok(all)
+    pub(super) fn cursors(&self, query: &Query) -> Result<Cursors, Error> {
+        Cursors::new(&self.router.view.glance(), &query.wanted)
     }
 
-    async fn scan_page(
-        &self,
-        request: v1::ScanShardRequest,
-        patience: Patience,
-    ) -> Result<v1::ScanShardResponse, Error> {
-        let shard = ShardId(request.shard);
-        if request.precise {
-            return self
-                .router
-                .route(shard, patience, Arc::new(ScanShard(request)))
-                .await;
-        }
-        if let Some(replica) = self.readable(shard) {
-            return scan_rows(&replica.shard, &request, |_, _| {});
-        }
-        self.router
-            .route(
-                shard,
-                Patience::of(Some(CACHED_PATIENCE)),
-                Arc::new(ScanShard(request)),
-            )
-            .await
-    }
-
-    async fn count_shard(
-        &self,
-        request: v1::CountShardRequest,
-        patience: Patience,
-    ) -> Result<v1::CountShardResponse, Error> {
-        let shard = ShardId(request.shard);
-        if !request.precise
-            && let Some(replica) = self.readable(shard)
-        {
-            return count_rows(&replica.shard, &request, |_, _| {});
-        }
-        self.router
-            .route(shard, patience, Arc::new(CountShard(request)))
-            .await
-    }
-
-    /// A replica here that is not the owner's, for cached reads. An owner knows more than its replica.
-    fn readable(&self, shard: ShardId) -> Option<Arc<crate::shard::Replica>> {
-        let replica = self.router.shards.replica(shard)?;
-        let is_useful = self.router.shards.owned(shard).is_none() && replica.shard.group().is_initialized();
-        is_useful.then_some(replica)
-    }
-
-    async fn component(&self, name: &str) -> Result<bytes::Bytes, Error> {
-        if name.is_empty() {
-            return Ok(bytes::Bytes::new());
-        }
-        let id = self.registry.resolve(name).await?;
-        Ok(bytes::Bytes::copy_from_slice(id.as_bytes()))
-    }
-
-    fn shard_count(&self) -> Result<u32, Error> {
+    pub(super) fn shard_count(&self) -> Result<u32, Error> {
         let map = self.router.view.glance();
         if map.is_founded() {
             Ok(map.wire.shard_count)
@@ -210,65 +121,159 @@ impl Enumerator {
         }
     }
 
-    async fn page(&self, mut listing: Listing, limit: usize) -> Result<v1::ListWorkersResponse, Error> {
-        let mut response = v1::ListWorkersResponse {
-            as_of_ns: listing.as_of_ns,
-            missing_shards: listing.missing,
-            ..v1::ListWorkersResponse::default()
-        };
-        if listing.rows.len() > limit {
-            listing.rows.truncate(limit);
-            if let Some((shard, record)) = listing.rows.last() {
-                let id = record
-                    .worker_id
-                    .as_ref()
-                    .ok_or_else(|| Error::corrupt("a worker record has no identity"))?;
-                response.cursor = Cursor {
-                    shard: *shard,
-                    after: WorkerId::try_from(id)?,
-                }
-                .encode();
+    /// All rows of a shard that fit, over as many pages as the shard makes of them.
+    async fn scan(
+        &self,
+        mut scan: Scan,
+        query: &Query,
+        patience: Patience,
+    ) -> Result<v1::ScanShardResponse, Error> {
+        let wanted = scan.limit;
+        let mut all = self.scan_page(scan.clone(), query, patience).await?;
+        while all.more && all.workers.len() < wanted {
+            scan.after = all.last_examined.take();
+            scan.limit = wanted - all.workers.len();
+            let page = self.scan_page(scan.clone(), query, patience).await?;
+            all.workers.extend(page.workers);
+            all.positions.extend(page.positions);
+            all.more = page.more;
+            all.last_examined = page.last_examined;
+            if let (Some(part), Some(next)) = (&mut all.part, page.part) {
+                part.as_of_ns = part.as_of_ns.min(next.as_of_ns);
+                part.rows_examined += next.rows_examined;
+                part.rows_returned += next.rows_returned;
+                part.elapsed_us += next.elapsed_us;
             }
         }
-        let mut names: HashMap<ComponentId, String> = HashMap::new();
-        for (shard, record) in listing.rows {
-            let id = record
-                .worker_id
-                .as_ref()
-                .map(|id| ComponentId::from_slice(&id.component_id))
-                .transpose()?;
-            let id = id.ok_or_else(|| Error::corrupt("a worker record has no identity"))?;
-            let name = match names.get(&id) {
-                Some(name) => name.clone(),
-                None => {
-                    let name = self.registry.name_of(id, record.component_version.into()).await;
-                    names.entry(id).or_insert(name).clone()
-                }
-            };
-            response.workers.push(worker_info(record, name, shard)?);
+        Ok(all)
+    }
+
+    pub(super) async fn scan_page(
+        &self,
+        scan: Scan,
+        query: &Query,
+        patience: Patience,
+    ) -> Result<v1::ScanShardResponse, Error> {
+        let patience = self.patience(scan.shard, query, patience)?;
+        ask(&self.router, scan, patience).await
+    }
+
+    async fn count_shard(
+        &self,
+        count: Count,
+        query: &Query,
+        patience: Patience,
+    ) -> Result<v1::CountShardResponse, Error> {
+        let patience = self.patience(count.shard, query, patience)?;
+        ask(&self.router, count, patience).await
+    }
+
+    /// How long one shard is waited for. It is known at once of a shard without a majority that nobody will answer.
+    fn patience(&self, shard: ShardId, query: &Query, patience: Patience) -> Result<Patience, Error> {
+        if query.precise && query.allow_partial && !self.router.has_majority(shard) {
+            return Err(Error::unavailable(format!("shard {shard} has no majority")));
         }
-        Ok(response)
+        let longest = if query.allow_partial {
+            PARTIAL_PATIENCE
+        } else {
+            OWNER_PATIENCE
+        };
+        let limit = Patience::of(Some(longest));
+        Ok(Patience {
+            deadline: match (patience.deadline, limit.deadline) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            },
+            ..patience
+        })
     }
 }
 
-/// What has been gathered for a page.
-#[derive(Default)]
-struct Listing {
-    rows: Vec<(ShardId, v1::WorkerRecord)>,
-    missing: Vec<u32>,
-    as_of_ns: u64,
+/// Numbers of workers by status and version, and a page without rows that says how they came about.
+pub(crate) struct Tallied {
+    pub(crate) tallies: BTreeMap<(i32, u64), u64>,
+    pub(crate) page: Page,
 }
 
-impl Listing {
-    fn add(&mut self, shard: ShardId, page: v1::ScanShardResponse) {
-        self.as_of_ns = self.as_of_ns.min(page.as_of_ns);
-        self.rows
-            .extend(page.workers.into_iter().map(|record| (shard, record)));
+/// What has come in from shards, in their order.
+struct Gathered {
+    page: Page,
+    allow_partial: bool,
+    last_failure: Option<Error>,
+}
+
+impl Gathered {
+    fn new(allow_partial: bool) -> Self {
+        Self {
+            page: Page {
+                rows: Vec::new(),
+                next: None,
+                as_of_ns: now_ns(),
+                missing: Vec::new(),
+                parts: Vec::new(),
+            },
+            allow_partial,
+            last_failure: None,
+        }
+    }
+
+    fn add(&mut self, shard: ShardId, answer: Result<v1::ScanShardResponse, Error>) -> Result<(), Error> {
+        if let Some(mut answer) = self.keep(shard, answer)? {
+            self.part(answer.part.take());
+            self.page.rows.extend(rows_of(shard, answer)?);
+        }
+        Ok(())
+    }
+
+    /// Takes note of a shard that cannot answer. Other failures end the whole.
+    fn keep<T>(&mut self, shard: ShardId, answer: Result<T, Error>) -> Result<Option<T>, Error> {
+        match answer {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if is_absence(&error) => {
+                self.page.missing.push(shard.0);
+                self.last_failure = Some(error);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn part(&mut self, part: Option<v1::ShardPart>) {
+        if let Some(part) = part {
+            self.page.as_of_ns = self.page.as_of_ns.min(part.as_of_ns);
+            self.page.parts.push(part);
+        }
+    }
+
+    fn finish(mut self, limit: usize) -> Result<Page, Error> {
+        if let Some(failure) = self.last_failure
+            && !self.allow_partial
+        {
+            return Err(incomplete(&self.page.missing, &failure));
+        }
+        if self.page.rows.len() > limit {
+            self.page.rows.truncate(limit);
+            self.page.next = self.page.rows.last().map(super::query::Row::mark);
+        }
+        Ok(self.page)
     }
 }
 
-fn check(filters: &[String]) -> Result<(), Error> {
-    Filter::parse_all(filters)
-        .map(|_| ())
-        .map_err(|error| Error::invalid(error.to_string()))
+/// The shard is not there; it has not refused.
+pub(super) fn is_absence(error: &Error) -> bool {
+    error.is_retryable() || error.code == ErrorCode::DeadlineExceeded
+}
+
+pub(super) fn incomplete(missing: &[u32], last: &Error) -> Error {
+    let shards: Vec<_> = missing.iter().map(ToString::to_string).collect();
+    let (noun, verb) = if missing.len() == 1 {
+        ("shard", "does")
+    } else {
+        ("shards", "do")
+    };
+    Error::unavailable(format!(
+        "{noun} {} {verb} not answer, so the answer would be incomplete: {last}",
+        shards.join(", ")
+    ))
+    .with_hint("try again, or ask for partial results: --partial, or `allow_partial`")
 }

@@ -56,6 +56,13 @@ impl Router {
         self.view.glance().shard_of(worker)
     }
 
+    /// True unless so many replicas are known to be down that the shard can have no owner.
+    pub(crate) fn has_majority(&self, shard: ShardId) -> bool {
+        let map = self.view.glance();
+        map.placement(shard)
+            .is_some_and(|placement| has_majority(&map, placement))
+    }
+
     /// Does an operation at the owner of a shard: until it is answered, the caller's deadline passes, or no owner can be
     /// found for too long.
     ///

@@ -143,6 +143,12 @@ impl Owned {
         }
     }
 
+    /// Workers that run something now, recorded or not.
+    pub(crate) fn running(&self) -> Vec<WorkerId> {
+        let running = self.actors.iter().filter(|actor| actor.activity.is_running());
+        running.map(|actor| actor.key().clone()).collect()
+    }
+
     /// Workers that have an instance and do nothing.
     pub(crate) fn idle_workers(&self) -> Vec<Candidate> {
         let idle = self.actors.iter().filter(|actor| !actor.activity.is_running());

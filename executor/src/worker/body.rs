@@ -106,6 +106,8 @@ impl Body {
             parent: None,
             component_size: version.size,
             initial_memory_size: 0,
+            indexed_env: version.indexed_env.clone(),
+            indexed_config: version.indexed_config.clone(),
         };
         let options = Options::new(seat.id.clone(), seat.epoch, OplogIndex::NONE);
         Self::new(seat, &version, create, options, Failures::default()).await

@@ -49,6 +49,7 @@ impl PlayedManagers {
             }
         };
         v1::ClusterMap {
+            secret: "played".into(),
             cluster_id: "played".into(),
             version: state.version,
             shard_count: state.shard_count,
@@ -135,6 +136,8 @@ impl ShardManagerService for PlayedManagers {
             size: request.size,
             digest: request.digest,
             env: request.env,
+            indexed_env: request.indexed_env,
+            indexed_config: request.indexed_config,
             ..v1::ComponentVersion::default()
         };
         state.components.push(component.clone());

@@ -124,6 +124,20 @@ impl Node {
             update,
             ..v1::UploadHeader::default()
         };
+        self.upload_as(header, bytes).await
+    }
+
+    /// The same, with a variable by which its workers are found fast.
+    pub(crate) async fn upload_indexed(&self, guest: &str, variable: &str) -> v1::ComponentVersion {
+        let header = v1::UploadHeader {
+            name: guest.into(),
+            indexed_env: vec![variable.into()],
+            ..v1::UploadHeader::default()
+        };
+        self.upload_as(header, &guest_bytes(guest)).await.unwrap()
+    }
+
+    async fn upload_as(&self, header: v1::UploadHeader, bytes: &[u8]) -> Result<v1::ComponentVersion, Error> {
         let mut parts = vec![v1::UploadComponentRequest {
             part: Some(Part::Header(header)),
         }];

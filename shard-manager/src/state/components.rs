@@ -46,6 +46,8 @@ pub(super) fn apply_register(state: &mut Transaction<'_>, register: Register) ->
         ephemeral: request.ephemeral,
         env: request.env,
         created_at_ns: now_ns,
+        indexed_env: request.indexed_env,
+        indexed_config: request.indexed_config,
     };
     put_version(state, &component, &version, &request.request_token);
     Ok(Ok(Some(Outcome::Component(version))))

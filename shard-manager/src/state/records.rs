@@ -43,6 +43,9 @@ pub struct Cluster {
     /// The members of the managers' group.
     #[prost(uint64, repeated, tag = "4")]
     pub managers: Vec<u64>,
+    /// Random bytes that only nodes know. Empty when the cluster was founded before there were any.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub secret: Bytes,
 }
 
 /// A node as it introduced itself last.

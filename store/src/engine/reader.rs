@@ -3,7 +3,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kiln_proto::ids::GroupId;
 
-use super::{StateDb, Table};
+use super::{Moment, StateDb, Table};
 use crate::Error;
 
 /// A key and its value.
@@ -19,6 +19,11 @@ pub struct Reader {
 impl Reader {
     pub(crate) fn new(db: Arc<StateDb>, group: GroupId) -> Self {
         Self { db, group }
+    }
+
+    /// The state as of now, for several reads that have to agree.
+    pub(crate) fn moment(&self) -> Moment<'_> {
+        self.db.moment(self.group)
     }
 
     /// The value of a key.

@@ -9,14 +9,14 @@ use rocksdb::{
     FlushOptions, IteratorMode, Options as DbOptions, ReadOptions, ReadTier, WriteBatch, WriteOptions,
 };
 
-use super::Table;
+use super::{Moment, Table};
 use crate::{Error, Options};
 
 /// Column family of the applied marks: group → encoded mark.
 const APPLIED: &str = "applied";
 
 /// Prefix of a group's keys.
-const PREFIX_LENGTH: usize = 4;
+pub(super) const PREFIX_LENGTH: usize = 4;
 
 pub(crate) struct StateDb {
     db: DB,
@@ -56,7 +56,7 @@ impl StateDb {
         Ok(Arc::new(Self { db, without_wal }))
     }
 
-    fn family(&self, name: &str) -> &ColumnFamily {
+    pub(super) fn family(&self, name: &str) -> &ColumnFamily {
         self.db
             .cf_handle(name)
             .expect("every column family is made when the database is opened")
@@ -68,6 +68,11 @@ impl StateDb {
             .get_pinned_cf(self.family(table.name()), full_key(group, key))
             .map_err(Error::engine("read a row"))?;
         Ok(value.map(|value| Bytes::copy_from_slice(&value)))
+    }
+
+    /// The state as of now.
+    pub(super) fn moment(&self, group: GroupId) -> Moment<'_> {
+        Moment::new(self, self.db.snapshot(), group)
     }
 
     pub(crate) fn visit(
@@ -241,14 +246,14 @@ impl Batch<'_> {
     }
 }
 
-fn full_key(group: GroupId, key: &[u8]) -> Vec<u8> {
+pub(super) fn full_key(group: GroupId, key: &[u8]) -> Vec<u8> {
     let mut full = Vec::with_capacity(PREFIX_LENGTH + key.len());
     full.extend_from_slice(&group.0.to_be_bytes());
     full.extend_from_slice(key);
     full
 }
 
-fn upper_bound(group: GroupId, to: &[u8]) -> Vec<u8> {
+pub(super) fn upper_bound(group: GroupId, to: &[u8]) -> Vec<u8> {
     if to.is_empty() {
         (group.0 + 1).to_be_bytes().to_vec()
     } else {

@@ -1,6 +1,6 @@
 //! The Raft library's own storage suite, over both stores.
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use kiln_proto::ids::GroupId;
@@ -59,7 +59,7 @@ impl Builder {
         let group = GroupId(3);
         // A tail of almost nothing, so that most reads go to the disk.
         let store = LogStore::open(group, log, writer.clone(), 200, Arc::default())?;
-        let applied = Arc::new(AtomicU64::new(0));
+        let applied = tokio::sync::watch::Sender::new(0);
         let machine = StateMachine::open(
             group,
             state,

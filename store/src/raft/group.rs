@@ -1,10 +1,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -76,7 +73,7 @@ pub(super) struct GroupInner<M: Machine> {
     pub(super) node: Arc<Node>,
     machine: Arc<M>,
     reader: Reader,
-    applied: Arc<AtomicU64>,
+    applied: watch::Sender<u64>,
     volume: Arc<Volume>,
     /// Replaced by the supervisor when it had to be rebuilt.
     raft: RwLock<RaftOf<M>>,
@@ -91,7 +88,7 @@ impl<M: Machine> Group<M> {
     pub(crate) async fn start(node: Arc<Node>, id: GroupId, machine: M) -> Result<Self, Error> {
         finish_installation(&node, id).await?;
         let machine = Arc::new(machine);
-        let applied = Arc::new(AtomicU64::new(0));
+        let applied = watch::Sender::new(0);
         let volume = Arc::new(Volume::default());
         let raft = build(&node, id, &machine, &applied, &volume).await?;
         let inner = Arc::new(GroupInner {
@@ -253,7 +250,13 @@ impl<M: Machine> Group<M> {
     /// Index of the last log entry that this replica has applied.
     #[must_use]
     pub fn applied_index(&self) -> u64 {
-        self.inner.applied.load(Ordering::Acquire)
+        *self.inner.applied.borrow()
+    }
+
+    /// Tells of every change of [`applied_index`](Self::applied_index).
+    #[must_use]
+    pub fn applied_changes(&self) -> watch::Receiver<u64> {
+        self.inner.applied.subscribe()
     }
 
     /// Index of the last log entry that has been purged here; 0 if none has.
@@ -427,7 +430,7 @@ impl<M: Machine> GroupInner<M> {
     }
 
     fn heard(&self, commit: Option<u64>) {
-        if commit.unwrap_or(0) <= self.applied.load(Ordering::Acquire) {
+        if commit.unwrap_or(0) <= *self.applied.borrow() {
             *self.fresh_at.lock() = Instant::now();
         }
     }
@@ -456,7 +459,7 @@ async fn build<M: Machine>(
     node: &Arc<Node>,
     id: GroupId,
     machine: &Arc<M>,
-    applied: &Arc<AtomicU64>,
+    applied: &watch::Sender<u64>,
     volume: &Arc<Volume>,
 ) -> Result<RaftOf<M>, Error> {
     let log = LogStore::open(
@@ -473,7 +476,7 @@ async fn build<M: Machine>(
         node.writer.clone(),
         Arc::clone(&node.counters),
         node.snapshots.clone(),
-        Arc::clone(applied),
+        applied.clone(),
     )?;
     let network = Network::new(id, Arc::clone(&node.transport), Arc::clone(&node.state));
     Raft::new(node.id.0, Arc::clone(&node.config), network, log, state_machine)

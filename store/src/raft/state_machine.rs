@@ -1,10 +1,7 @@
 use std::{
     io,
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
 };
 
 use futures::{Stream, StreamExt};
@@ -14,6 +11,7 @@ use openraft::{
     storage::{ApplyResponder, EntryResponder, RaftStateMachine},
 };
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use super::{
     LogWriter, codec,
@@ -76,8 +74,8 @@ pub(crate) struct StateMachine<M> {
     /// Where snapshots lie until they are installed.
     snapshots: PathBuf,
     mark: Mark,
-    /// Index of the last applied entry, for readers elsewhere.
-    applied: Arc<AtomicU64>,
+    /// Index of the last applied entry, for readers elsewhere and those who wait for it.
+    applied: watch::Sender<u64>,
 }
 
 impl<M: Machine> StateMachine<M> {
@@ -88,7 +86,7 @@ impl<M: Machine> StateMachine<M> {
         writer: LogWriter,
         counters: Arc<Counters>,
         snapshots: PathBuf,
-        applied: Arc<AtomicU64>,
+        applied: watch::Sender<u64>,
     ) -> Result<Self, Error> {
         let mark = Mark::decode(db.applied(group)?.as_deref())?;
         let reader = Reader::new(Arc::clone(&db), group);
@@ -108,10 +106,8 @@ impl<M: Machine> StateMachine<M> {
     }
 
     fn publish(&self) {
-        self.applied.store(
-            self.mark.applied.map_or(0, |applied| applied.index),
-            Ordering::Release,
-        );
+        self.applied
+            .send_replace(self.mark.applied.map_or(0, |applied| applied.index));
     }
 
     /// Writes a batch with the mark that it leads to, then answers those who wait.

@@ -14,10 +14,11 @@ use prost::Message;
 use super::{
     agenda::Agenda,
     cache::{Cache, Stored},
-    chunk, counts, epoch,
-    index::{self, Facts},
+    chunk, epoch,
+    facts::Facts,
+    feed, index,
     keys::{self, WorkerNumber},
-    promises, record,
+    promises, record, tally,
 };
 use crate::{
     Error, Table, Transaction,
@@ -52,7 +53,7 @@ pub(super) fn append(
         Some(stored) => (stored.number, Some(Arc::unwrap_or_clone(stored.record))),
         None => (create(state, &worker)?, None),
     };
-    let before = old.as_ref().map(Facts::of);
+    let before = old.as_ref().map(|old| (old.change, Facts::of(old)));
     state.put(
         Table::Oplog,
         keys::oplog(number, OplogIndex(append.first_index)),
@@ -66,8 +67,8 @@ pub(super) fn append(
     for change in &fold.keys {
         put_key(state, number, change);
     }
+    put_derived(state, &worker, number, before, &mut fold.record)?;
     state.put(Table::Worker, keys::worker(number), record::encode(&fold.record));
-    put_facts(state, &worker, number, before, Some(Facts::of(&fold.record)))?;
     let oplog_index = fold.record.oplog_index;
     cache.put(
         &worker,
@@ -85,34 +86,47 @@ pub(super) fn put_record(
     state: &mut Transaction<'_>,
     worker: &WorkerId,
     before: Facts,
-    stored: Stored,
+    mut stored: Stored,
 ) -> Result<(), Error> {
-    let facts = Facts::of(&stored.record);
+    let record = Arc::make_mut(&mut stored.record);
+    let before = Some((record.change, before));
+    put_derived(state, worker, stored.number, before, record)?;
     state.put(
         Table::Worker,
         keys::worker(stored.number),
         record::encode(&*stored.record),
     );
-    put_facts(state, worker, stored.number, Some(before), Some(facts))?;
     cache.put(worker, stored);
     Ok(())
 }
 
-/// Brings indexes and counters from what a worker was to what it is.
-fn put_facts(
+/// Brings indexes, counters and feed from what a worker was, and at which change, to what its record says now.
+pub(super) fn put_derived(
     state: &mut Transaction<'_>,
     worker: &WorkerId,
     number: WorkerNumber,
-    old: Option<Facts>,
-    new: Option<Facts>,
+    before: Option<(u64, Facts)>,
+    record: &mut WorkerRecord,
 ) -> Result<(), Error> {
-    index::update(state, worker.component, number, old, new);
-    counts::update(
-        state,
-        worker.component,
-        old.map(|old| old.status),
-        new.map(|new| new.status),
-    )
+    let (old, new) = (before.map(|before| before.1), Facts::of(record));
+    if let Some((change, old)) = before
+        && old == new
+    {
+        record.change = change;
+        return Ok(());
+    }
+    if before.is_none() {
+        index::put_variables(state, worker.component, number, record);
+        tally::cover(state, worker.component, record, 1)?;
+    }
+    index::update(state, worker.component, number, old, Some(new));
+    tally::update(state, worker.component, old, Some(new))?;
+    // When a worker wakes is nothing that a list shows.
+    record.change = match before {
+        Some((change, old)) if old.is_alike(&new) => change,
+        before => feed::changed(state, number, before)?,
+    };
+    Ok(())
 }
 
 pub(super) fn delete(
@@ -139,10 +153,24 @@ pub(super) fn delete(
     }
     state.delete(Table::Worker, keys::worker(number));
     state.delete(Table::ByName, keys::by_name(&worker));
-    put_facts(state, &worker, number, Some(Facts::of(&stored.record)), None)?;
+    delete_derived(state, &worker, number, &stored.record)?;
     Ok(Reply::Applied(Applied {
         oplog_index: stored.record.oplog_index,
     }))
+}
+
+fn delete_derived(
+    state: &mut Transaction<'_>,
+    worker: &WorkerId,
+    number: WorkerNumber,
+    record: &WorkerRecord,
+) -> Result<(), Error> {
+    let facts = Some(Facts::of(record));
+    index::delete_variables(state, worker.component, number, record);
+    index::update(state, worker.component, number, facts, None);
+    tally::cover(state, worker.component, record, -1)?;
+    tally::update(state, worker.component, facts, None)?;
+    feed::deleted(state, worker, record.change)
 }
 
 pub(super) fn identity(worker: Option<&kiln_proto::v1::WorkerId>) -> Result<WorkerId, Reply> {

@@ -81,7 +81,7 @@ fn number(worker: &WorkerId, stored: Option<Bytes>) -> Result<Option<WorkerNumbe
         .transpose()
 }
 
-fn read(
+pub(super) fn read(
     worker: &WorkerId,
     get: impl Fn(Table, &[u8]) -> Result<Option<Bytes>, Error>,
 ) -> Result<Option<Stored>, Error> {

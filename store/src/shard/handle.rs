@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use kiln_proto::{
-    ids::{Epoch, OplogIndex, ShardId, WorkerId},
+    ids::{Epoch, NodeId, OplogIndex, ShardId, WorkerId},
     v1::{AppendOplog, DeleteWorker, OpenEpoch, shard_operation::Operation, shard_operation_reply::Reply},
 };
 
@@ -30,6 +30,12 @@ impl Shard {
     #[must_use]
     pub fn id(&self) -> ShardId {
         self.id
+    }
+
+    /// The node that this replica is on.
+    #[must_use]
+    pub fn node_id(&self) -> NodeId {
+        self.group.node().id
     }
 
     /// The shard's Raft group.

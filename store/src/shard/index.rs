@@ -1,23 +1,33 @@
-//! Secondary indexes over worker records.
+//! Secondary indexes over worker records. Keys are part of the storage format; [`layout`](super::layout) has its version.
+//!
+//! Except by creation, rows of one value are in the order of worker numbers, so that several values can be merged.
 
 use kiln_proto::{
     ids::ComponentId,
     v1::{WorkerRecord, WorkerStatus},
 };
 
-use super::keys::WorkerNumber;
+use super::{
+    facts::Facts,
+    keys::WorkerNumber,
+    variable::{self, Variable},
+};
 use crate::{Table, Transaction};
 
-/// `1, component, status, created, w` → version: workers of a status, oldest first.
-const BY_STATUS: u8 = 1;
-/// `2, component, version, w` → status.
-const BY_VERSION: u8 = 2;
-/// `3, component, created, w` → status.
-const BY_CREATION: u8 = 3;
+// 1 to 3 were rows of layout 1.
 /// `4, w` → nothing: workers that a new owner has to recover.
 const UNFINISHED: u8 = 4;
 /// `5, time, w` → nothing: suspended workers that go on at a time.
 const SLEEPING: u8 = 5;
+/// `6, component, status, w` → version, created.
+const BY_STATUS: u8 = 6;
+/// `7, component, version, w` → created.
+const BY_VERSION: u8 = 7;
+/// `8, component, created, w` → version.
+const BY_CREATION: u8 = 8;
+/// `9, component, variable, w` → nothing.
+const BY_VARIABLE: u8 = 9;
+// 10 and 11 are the feed's.
 
 /// Prefix of all rows of workers that a new owner has to recover.
 pub(super) const UNFINISHED_PREFIX: &[u8] = &[UNFINISHED];
@@ -25,69 +35,63 @@ pub(super) const UNFINISHED_PREFIX: &[u8] = &[UNFINISHED];
 /// Prefix of all rows of suspended workers that go on at a time.
 pub(super) const SLEEPING_PREFIX: &[u8] = &[SLEEPING];
 
-/// What of a record the indexes and counters are made of: while it stays the same, so do they.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Facts {
-    pub(super) status: WorkerStatus,
-    version: u64,
-    created_at_ns: u64,
-    /// A new owner has to load the worker.
-    is_unfinished: bool,
-    wake_at_ns: Option<u64>,
+pub(super) fn status_prefix(component: ComponentId, status: WorkerStatus) -> Vec<u8> {
+    [&[BY_STATUS], component.as_bytes().as_slice(), &[status as u8]].concat()
 }
 
-impl Facts {
-    pub(super) fn of(record: &WorkerRecord) -> Self {
-        Self {
-            status: record.status(),
-            version: record.component_version,
-            created_at_ns: record.created_at_ns,
-            is_unfinished: is_unfinished(record),
-            wake_at_ns: record.wake_at_ns,
-        }
-    }
-
-    fn rows(self, component: ComponentId, number: WorkerNumber) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let component = component.as_bytes().as_slice();
-        let status = [self.status as u8];
-        let version = self.version.to_be_bytes();
-        let created = self.created_at_ns.to_be_bytes();
-        let number = number.0.to_be_bytes();
-        let mut rows = vec![
-            (
-                [&[BY_STATUS], component, &status, &created, &number].concat(),
-                version.to_vec(),
-            ),
-            (
-                [&[BY_VERSION], component, &version, &number].concat(),
-                status.to_vec(),
-            ),
-            (
-                [&[BY_CREATION], component, &created, &number].concat(),
-                status.to_vec(),
-            ),
-        ];
-        if self.is_unfinished {
-            rows.push(([UNFINISHED_PREFIX, &number].concat(), Vec::new()));
-        }
-        if let Some(at_ns) = self.wake_at_ns {
-            rows.push((
-                [SLEEPING_PREFIX, &at_ns.to_be_bytes(), &number].concat(),
-                Vec::new(),
-            ));
-        }
-        rows
-    }
+pub(super) fn version_prefix(component: ComponentId, version: u64) -> Vec<u8> {
+    [
+        &[BY_VERSION],
+        component.as_bytes().as_slice(),
+        &version.to_be_bytes(),
+    ]
+    .concat()
 }
 
-/// The worker was at work, or has work waiting that nothing else will start. A suspended one is woken by what it waits for.
-fn is_unfinished(record: &WorkerRecord) -> bool {
-    match record.status() {
-        WorkerStatus::Running | WorkerStatus::Retrying => true,
-        WorkerStatus::Suspended => !record.pending_updates.is_empty(),
-        WorkerStatus::Idle => !record.pending_invocations.is_empty() || !record.pending_updates.is_empty(),
-        WorkerStatus::WorkerInterrupted | WorkerStatus::Failed | WorkerStatus::Exited => false,
+pub(super) fn creation_prefix(component: ComponentId) -> Vec<u8> {
+    [&[BY_CREATION], component.as_bytes().as_slice()].concat()
+}
+
+pub(super) fn variable_prefix(component: ComponentId, variable: &Variable) -> Vec<u8> {
+    [
+        &[BY_VARIABLE],
+        component.as_bytes().as_slice(),
+        &variable.encode(),
+    ]
+    .concat()
+}
+
+/// Behind every prefix stands the worker's number.
+pub(super) fn with_number(mut prefix: Vec<u8>, number: WorkerNumber) -> Vec<u8> {
+    prefix.extend_from_slice(&number.0.to_be_bytes());
+    prefix
+}
+
+type IndexRow = (Vec<u8>, Vec<u8>);
+
+fn rows(facts: Facts, component: ComponentId, number: WorkerNumber) -> Vec<IndexRow> {
+    let version = facts.version.to_be_bytes();
+    let created = facts.created_at_ns.to_be_bytes();
+    let by_creation = [creation_prefix(component), created.to_vec()].concat();
+    let mut rows = vec![
+        (
+            with_number(status_prefix(component, facts.status), number),
+            [version, created].concat(),
+        ),
+        (
+            with_number(version_prefix(component, facts.version), number),
+            created.to_vec(),
+        ),
+        (with_number(by_creation, number), version.to_vec()),
+    ];
+    if facts.is_unfinished {
+        rows.push((with_number(vec![UNFINISHED], number), Vec::new()));
     }
+    if let Some(at_ns) = facts.wake_at_ns {
+        let sleeping = [&[SLEEPING], at_ns.to_be_bytes().as_slice()].concat();
+        rows.push((with_number(sleeping, number), Vec::new()));
+    }
+    rows
 }
 
 /// Moves a worker's index rows from what it was to what it is. Rows that stay the same are not touched.
@@ -98,11 +102,8 @@ pub(super) fn update(
     old: Option<Facts>,
     new: Option<Facts>,
 ) {
-    if old == new {
-        return;
-    }
-    let old = old.map_or_else(Vec::new, |old| old.rows(component, number));
-    let new = new.map_or_else(Vec::new, |new| new.rows(component, number));
+    let old = old.map_or_else(Vec::new, |old| rows(old, component, number));
+    let new = new.map_or_else(Vec::new, |new| rows(new, component, number));
     for row in &old {
         if !new.iter().any(|other| other.0 == row.0) {
             state.delete(Table::Index, row.0.clone());
@@ -112,5 +113,33 @@ pub(super) fn update(
         if !old.contains(&row) {
             state.put(Table::Index, row.0, row.1);
         }
+    }
+}
+
+/// Adds the rows of the variables that are to be indexed. A worker's variables never change.
+pub(super) fn put_variables(
+    state: &mut Transaction<'_>,
+    component: ComponentId,
+    number: WorkerNumber,
+    record: &WorkerRecord,
+) {
+    for variable in variable::indexed(record) {
+        let key = with_number(variable_prefix(component, &variable), number);
+        state.put(Table::Index, key, Vec::new());
+    }
+}
+
+/// Removes the rows of a worker's variables.
+pub(super) fn delete_variables(
+    state: &mut Transaction<'_>,
+    component: ComponentId,
+    number: WorkerNumber,
+    record: &WorkerRecord,
+) {
+    for variable in variable::indexed(record) {
+        state.delete(
+            Table::Index,
+            with_number(variable_prefix(component, &variable), number),
+        );
     }
 }

@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bytes::Bytes;
 use kiln_proto::v1::{
     ShardCommand, ShardCommandReply, ShardOperationReply, shard_operation::Operation,
@@ -5,7 +7,7 @@ use kiln_proto::v1::{
 };
 use prost::Message;
 
-use super::{agenda::Agenda, append, cache::Cache, epoch, promises, tasks};
+use super::{agenda::Agenda, append, cache::Cache, epoch, layout, promises, tasks};
 use crate::{Error, Machine, Transaction};
 
 /// Applies shard commands: a pure function of them and of the tables.
@@ -13,12 +15,18 @@ use crate::{Error, Machine, Transaction};
 pub struct ShardMachine {
     cache: Cache,
     agenda: Agenda,
+    /// The layout of derived rows has been looked at.
+    is_current: AtomicBool,
 }
 
 impl Machine for ShardMachine {
     fn apply(&self, state: &mut Transaction<'_>, command: Bytes) -> Result<Bytes, Error> {
         let command = ShardCommand::decode(command)
             .map_err(|error| Error::Corrupt(format!("a shard command does not decode: {error}")))?;
+        if !self.is_current.load(Ordering::Relaxed) {
+            layout::ensure(state)?;
+            self.is_current.store(true, Ordering::Relaxed);
+        }
         let replies = command
             .operations
             .iter()
@@ -37,6 +45,7 @@ impl Machine for ShardMachine {
     fn reset(&self) {
         self.cache.clear();
         self.agenda.touch();
+        self.is_current.store(false, Ordering::Relaxed);
     }
 }
 

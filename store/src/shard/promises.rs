@@ -14,7 +14,7 @@ use super::{
     append::{self, put_record},
     cache::Cache,
     epoch,
-    index::Facts,
+    facts::Facts,
     keys::{self, WorkerNumber},
     record, tasks,
 };

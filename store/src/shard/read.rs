@@ -8,11 +8,7 @@ use kiln_proto::{
     v1::{KeyRecord, WorkerRecord, WorkerStatus},
 };
 
-use super::{
-    Shard, cache, chunk, counts, index,
-    keys::{self, WorkerNumber},
-    record,
-};
+use super::{Shard, cache, chunk, keys, record};
 use crate::{Error, Table};
 
 impl Shard {
@@ -97,35 +93,6 @@ impl Shard {
             .transpose()
     }
 
-    /// Up to `limit` workers after `after`, of one component or of all, ordered by component and name.
-    ///
-    /// # Errors
-    /// `Corrupt`, or when the engine cannot read.
-    pub fn scan_workers(
-        &self,
-        component: Option<ComponentId>,
-        after: Option<&WorkerId>,
-        limit: usize,
-    ) -> Result<Vec<WorkerRecord>, Error> {
-        let reader = self.group.reader();
-        let first = component.map_or(Vec::new(), |component| component.as_bytes().to_vec());
-        let end = crate::engine::after_prefix(&first);
-        // No name contains a zero byte, so this is the smallest key after the worker's.
-        let after = after.map(|worker| [keys::by_name(worker), vec![0]].concat());
-        let from = after.filter(|after| *after > first).unwrap_or(first);
-        let mut records = Vec::new();
-        for (_, number) in reader.scan(Table::ByName, &from, &end, limit)? {
-            let number = keys::number_at(&number, 0)
-                .map(WorkerNumber)
-                .ok_or_else(|| Error::Corrupt("a worker number is malformed".into()))?;
-            // Absent when the worker has been deleted since the names were read.
-            if let Some(found) = reader.get(Table::Worker, &keys::worker(number))? {
-                records.push(record::decode("a worker record", &found)?);
-            }
-        }
-        Ok(records)
-    }
-
     /// How many workers there are, by component and status; zeroes are left out.
     ///
     /// # Errors
@@ -134,22 +101,18 @@ impl Shard {
         &self,
         component: Option<ComponentId>,
     ) -> Result<Vec<(ComponentId, WorkerStatus, u64)>, Error> {
-        let prefix = match component {
-            Some(component) => [keys::COUNT_PREFIX, component.as_bytes()].concat(),
-            None => keys::COUNT_PREFIX.to_vec(),
-        };
-        let malformed = || Error::Corrupt("a count of workers is malformed".into());
-        let rows = self.group.reader().scan_prefix(Table::Meta, &prefix)?;
-        rows.into_iter()
-            .map(|(key, count)| {
-                let (status, component) = key[keys::COUNT_PREFIX.len()..]
-                    .split_last()
-                    .ok_or_else(malformed)?;
-                let component = ComponentId::from_slice(component).map_err(|_| malformed())?;
-                let status = WorkerStatus::try_from(i32::from(*status)).map_err(|_| malformed())?;
-                Ok((component, status, counts::decode(&count)?))
-            })
-            .collect()
+        let mut counts: Vec<(ComponentId, WorkerStatus, u64)> = Vec::new();
+        for tally in self.view(|view| view.tallies(component))? {
+            match counts.last_mut() {
+                Some((component, status, count))
+                    if *component == tally.component && *status == tally.status =>
+                {
+                    *count += tally.count;
+                }
+                _ => counts.push((tally.component, tally.status, tally.count)),
+            }
+        }
+        Ok(counts)
     }
 
     /// Workers that a new owner has to recover: running, retrying or suspended, or with work waiting.
@@ -157,24 +120,7 @@ impl Shard {
     /// # Errors
     /// `Corrupt`, or when the engine cannot read.
     pub fn unfinished(&self) -> Result<Vec<WorkerId>, Error> {
-        let reader = self.group.reader();
-        let mut workers = Vec::new();
-        for (key, _) in reader.scan_prefix(Table::Index, index::UNFINISHED_PREFIX)? {
-            let malformed = || Error::Corrupt("an index row of an unfinished worker is malformed".into());
-            let number = keys::number_at(&key, 1).map(WorkerNumber).ok_or_else(malformed)?;
-            let Some(found) = reader.get(Table::Worker, &keys::worker(number))? else {
-                continue;
-            };
-            let found: WorkerRecord = record::decode("a worker record", &found)?;
-            let worker = found
-                .worker_id
-                .as_ref()
-                .map(WorkerId::try_from)
-                .and_then(Result::ok)
-                .ok_or_else(malformed)?;
-            workers.push(worker);
-        }
-        Ok(workers)
+        self.view(|view| view.unfinished())
     }
 }
 

@@ -18,9 +18,14 @@ pub(super) fn encode(message: &impl Message) -> Bytes {
 
 /// Decodes a record; `what` names it in the error.
 pub(super) fn decode<M: Message + Default>(what: &'static str, bytes: &Bytes) -> Result<M, Error> {
+    M::decode(message(what, bytes)?)
+        .map_err(|error| Error::Corrupt(format!("{what} does not decode: {error}")))
+}
+
+/// The encoded message behind the version byte.
+pub(super) fn message(what: &'static str, bytes: &Bytes) -> Result<Bytes, Error> {
     match bytes.first() {
-        Some(&VERSION) => M::decode(bytes.slice(1..))
-            .map_err(|error| Error::Corrupt(format!("{what} does not decode: {error}"))),
+        Some(&VERSION) => Ok(bytes.slice(1..)),
         Some(version) => Err(Error::Corrupt(format!(
             "{what} has the unknown version {version}"
         ))),

@@ -166,6 +166,8 @@ impl Fold {
         self.record.parent.clone_from(&create.parent);
         self.record.component_size = create.component_size;
         self.record.total_linear_memory_size = create.initial_memory_size;
+        self.record.indexed_env.clone_from(&create.indexed_env);
+        self.record.indexed_config.clone_from(&create.indexed_config);
         self.set(WorkerStatus::Idle);
     }
 

@@ -6,6 +6,7 @@
 )]
 
 use std::{
+    ops::ControlFlow,
     path::Path,
     time::{Duration, Instant},
 };
@@ -16,10 +17,11 @@ use kiln_proto::{
     ids::{ComponentId, NodeId, OplogIndex, ShardId, WorkerId},
     v1::{
         CreateEntry, ExportedFunctionCompletedEntry, ExportedFunctionInvokedEntry, OplogEntry,
-        PendingWorkerInvocationEntry, oplog_entry::Entry, pending_worker_invocation_entry::Invocation,
+        PendingWorkerInvocationEntry, WorkerRecord, oplog_entry::Entry,
+        pending_worker_invocation_entry::Invocation,
     },
 };
-use kiln_store::{Options, Shard, Store};
+use kiln_store::{AccessPath, Error, Options, Shard, Store};
 use prost::Message;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_stream::wrappers::TcpListenerStream;
@@ -173,5 +175,20 @@ pub fn oplog(shard: &Shard, worker: &WorkerId) -> Result<Vec<OplogEntry>> {
             }
             OplogEntry::decode(entry).context("an entry decodes")
         })
+        .collect()
+}
+
+/// All records of a shard, in the order in which the workers were created.
+pub fn records(shard: &Shard) -> Result<Vec<WorkerRecord>> {
+    let mut records = Vec::new();
+    shard.view(|view| {
+        view.search::<Error>(&AccessPath::All, None, |hit| {
+            records.push(hit.record.unwrap_or_default());
+            Ok(ControlFlow::Continue(()))
+        })
+    })?;
+    records
+        .into_iter()
+        .map(|record| WorkerRecord::decode(record).context("a record decodes"))
         .collect()
 }

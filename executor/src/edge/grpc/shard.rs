@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     edge::Api,
-    enumerate::{CountShard, ScanShard, count_rows, scan_rows},
+    enumerate::{Count, Question, Scan, ToOwner, WatchShard, read},
     route::Patience,
     way_out::{GetRecord, OperateShard},
 };
@@ -55,6 +55,25 @@ impl ShardControl {
             Patience::from_metadata(request.metadata(), Some(self.0.context.limits.control_timeout));
         patience.hops = patience.hops.max(1);
         patience
+    }
+
+    /// Another executor looks for rows: precisely at the owner, else in whatever this replica has applied.
+    async fn answer<Q: Question>(
+        &self,
+        question: Q,
+        patience: Patience,
+    ) -> Result<Response<Q::Answer>, Status> {
+        let shard = question.shard();
+        if !question.is_precise() && self.0.router.shards.owned(shard).is_none() {
+            let replica = self.replica(shard.0)?;
+            return Ok(Response::new(read(question, replica, Vec::new()).await?));
+        }
+        let answer = self
+            .0
+            .router
+            .route(shard, patience, Arc::new(ToOwner(question)))
+            .await?;
+        Ok(Response::new(answer))
     }
 
     fn judge(&self, shard: u32, error: kiln_store::Error) -> Error {
@@ -118,18 +137,7 @@ impl ShardService for ShardControl {
         request: Request<v1::ScanShardRequest>,
     ) -> Result<Response<v1::ScanShardResponse>, Status> {
         let patience = self.patience(&request);
-        let request = request.into_inner();
-        let shard = ShardId(request.shard);
-        if !request.precise && self.0.router.shards.owned(shard).is_none() {
-            let replica = self.replica(request.shard)?;
-            return Ok(Response::new(scan_rows(&replica, &request, |_, _| {})?));
-        }
-        Ok(Response::new(
-            self.0
-                .router
-                .route(shard, patience, Arc::new(ScanShard(request)))
-                .await?,
-        ))
+        self.answer(Scan::try_from(request.into_inner())?, patience).await
     }
 
     async fn count_shard(
@@ -137,18 +145,22 @@ impl ShardService for ShardControl {
         request: Request<v1::CountShardRequest>,
     ) -> Result<Response<v1::CountShardResponse>, Status> {
         let patience = self.patience(&request);
-        let request = request.into_inner();
-        let shard = ShardId(request.shard);
-        if !request.precise && self.0.router.shards.owned(shard).is_none() {
-            let replica = self.replica(request.shard)?;
-            return Ok(Response::new(count_rows(&replica, &request, |_, _| {})?));
-        }
-        Ok(Response::new(
-            self.0
-                .router
-                .route(shard, patience, Arc::new(CountShard(request)))
-                .await?,
-        ))
+        self.answer(Count::try_from(request.into_inner())?, patience)
+            .await
+    }
+
+    async fn watch_shard(
+        &self,
+        request: Request<v1::WatchShardRequest>,
+    ) -> Result<Response<v1::WatchShardResponse>, Status> {
+        let patience = self.patience(&request);
+        let watch = WatchShard::try_from(request.into_inner())?;
+        let answer = self
+            .0
+            .router
+            .route(watch.shard, patience, Arc::new(watch))
+            .await?;
+        Ok(Response::new(answer))
     }
 
     async fn operate_shard(

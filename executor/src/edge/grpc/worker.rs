@@ -1,5 +1,6 @@
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
+use futures::Stream;
 use kiln_proto::v1::{self, worker_service_server::WorkerService};
 use tonic::{Request, Response, Status};
 
@@ -8,6 +9,9 @@ use crate::{
     operations::On,
     route::{Operation, Patience},
 };
+
+/// Messages of a stream to a caller.
+type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// `kiln.v1.WorkerService`.
 pub(super) struct Worker(pub(super) Arc<Api>);
@@ -108,5 +112,35 @@ impl WorkerService for Worker {
         Ok(Response::new(
             self.0.enumerator.count(request.into_inner(), patience).await?,
         ))
+    }
+
+    type StreamWorkersStream = Messages<v1::ListWorkersResponse>;
+
+    async fn stream_workers(
+        &self,
+        request: Request<v1::ListWorkersRequest>,
+    ) -> Result<Response<Self::StreamWorkersStream>, Status> {
+        // It takes as long as the caller takes the rows.
+        let patience = Patience::from_metadata(request.metadata(), None);
+        let streamed = self.0.enumerator.stream(request.into_inner(), patience).await?;
+        let messages = futures::stream::unfold(streamed, |mut streamed| async {
+            let message = streamed.next().await?;
+            Some((message.map_err(Status::from), streamed))
+        });
+        Ok(Response::new(Box::pin(messages)))
+    }
+
+    type WatchWorkersStream = Messages<v1::WatchWorkersResponse>;
+
+    async fn watch_workers(
+        &self,
+        request: Request<v1::WatchWorkersRequest>,
+    ) -> Result<Response<Self::WatchWorkersStream>, Status> {
+        let watch = self.0.enumerator.watch(request.into_inner()).await?;
+        let messages = futures::stream::try_unfold(watch, |mut watch| async {
+            let message = watch.next().await?;
+            Ok(Some((message, watch)))
+        });
+        Ok(Response::new(Box::pin(messages)))
     }
 }

@@ -1,7 +1,9 @@
 //! HTTP/JSON: the same operations as gRPC, for people and scripts.
 
 mod component;
+mod enumerate;
 mod error;
+mod query;
 mod status;
 mod worker;
 
@@ -30,8 +32,8 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/v1/cluster", get(status::cluster))
         .route("/v1/components", get(component::list))
         .route("/v1/components/{name}", get(component::describe))
-        .route("/v1/components/{name}/workers", get(worker::list))
-        .route("/v1/components/{name}/workers/count", get(worker::count))
+        .route("/v1/components/{name}/workers", get(enumerate::list))
+        .route("/v1/components/{name}/workers/count", get(enumerate::count))
         .route(
             "/v1/components/{name}/workers/{worker}",
             get(worker::describe).delete(worker::delete),

@@ -12,7 +12,7 @@ use kiln_proto::{
 };
 use serde_json::{Value, json};
 
-use super::error::Failure;
+use super::{error::Failure, query::Parameters};
 use crate::{edge::Api, route::Patience};
 
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -130,115 +130,6 @@ pub(super) async fn oplog(
     ))
 }
 
-pub(super) async fn list(
-    State(api): State<Arc<Api>>,
-    Path(component): Path<String>,
-    RawQuery(query): RawQuery,
-) -> Result<Json<Value>, Failure> {
-    let query = Parameters::parse(query.as_deref().unwrap_or_default())?;
-    let request = v1::ListWorkersRequest {
-        component,
-        filters: query.all("filter"),
-        precise: query.flag("precise")?,
-        limit: u32::try_from(query.number("limit")?).unwrap_or(u32::MAX),
-        cursor: query.all("cursor").pop().unwrap_or_default(),
-    };
-    let page = api.enumerator.list(request, control(&api)).await?;
-    Ok(Json(json::worker_list(&page)))
-}
-
-pub(super) async fn count(
-    State(api): State<Arc<Api>>,
-    Path(component): Path<String>,
-    RawQuery(query): RawQuery,
-) -> Result<Json<Value>, Failure> {
-    let query = Parameters::parse(query.as_deref().unwrap_or_default())?;
-    let request = v1::CountWorkersRequest {
-        component,
-        filters: query.all("filter"),
-        precise: query.flag("precise")?,
-    };
-    let counted = api.enumerator.count(request, control(&api)).await?;
-    Ok(Json(json::count(&counted)))
-}
-
 fn control(api: &Api) -> Patience {
     Patience::of(Some(api.context.limits.control_timeout))
-}
-
-/// Query parameters, of which some may come several times.
-struct Parameters(Vec<(String, String)>);
-
-impl Parameters {
-    fn parse(query: &str) -> Result<Self, Error> {
-        let pairs = query.split('&').filter(|pair| !pair.is_empty());
-        let decoded = pairs.map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Ok((unescape(name)?, unescape(value)?))
-        });
-        decoded.collect::<Result<_, _>>().map(Self)
-    }
-
-    fn all(&self, name: &str) -> Vec<String> {
-        self.0
-            .iter()
-            .filter(|(known, _)| known == name)
-            .map(|(_, value)| value.clone())
-            .collect()
-    }
-
-    fn number(&self, name: &str) -> Result<u64, Error> {
-        match self.all(name).pop() {
-            None => Ok(0),
-            Some(text) => text
-                .parse()
-                .map_err(|_| Error::invalid(format!("{name}: \"{text}\" is no number"))),
-        }
-    }
-
-    fn flag(&self, name: &str) -> Result<bool, Error> {
-        match self.all(name).pop().as_deref() {
-            None | Some("false") => Ok(false),
-            Some("" | "true") => Ok(true),
-            Some(text) => Err(Error::invalid(format!(
-                "{name}: \"{text}\" is neither true nor false"
-            ))),
-        }
-    }
-}
-
-/// Undoes percent-encoding and `+`, as forms have it.
-fn unescape(text: &str) -> Result<String, Error> {
-    let malformed = || Error::invalid("the query is not properly percent-encoded");
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        match first {
-            b'+' => bytes.push(b' '),
-            b'%' => {
-                let (digits, after) = rest.split_at_checked(2).ok_or_else(malformed)?;
-                let digits = std::str::from_utf8(digits).map_err(|_| malformed())?;
-                bytes.push(u8::from_str_radix(digits, 16).map_err(|_| malformed())?);
-                rest = after;
-            }
-            other => bytes.push(*other),
-        }
-    }
-    String::from_utf8(bytes).map_err(|_| malformed())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_queries_as_forms_send_them() {
-        let query =
-            Parameters::parse("filter=name+%3D+a&filter=status%3Didle&precise=true&limit=5").expect("valid");
-        assert_eq!(query.all("filter"), ["name = a", "status=idle"]);
-        assert!(query.flag("precise").expect("a flag"));
-        assert_eq!(query.number("limit").expect("a number"), 5);
-        assert!(Parameters::parse("a=%f").is_err() && Parameters::parse("a=%ff").is_err());
-    }
 }

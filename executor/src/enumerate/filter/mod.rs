@@ -10,13 +10,16 @@
 //! value      = WORD | "'" … "'" | '"' … '"'
 //! ```
 
-mod eval;
 mod instant;
+mod judge;
+mod limits;
 mod parse;
 mod token;
+mod wire;
 
-use kiln_proto::v1::WorkerStatus;
+use kiln_proto::{Error, v1::WorkerStatus};
 
+pub(super) use judge::Known;
 pub use parse::ParseError;
 
 /// What a worker must be like.
@@ -84,16 +87,63 @@ impl Filter {
     /// # Errors
     /// Where the first one goes wrong and what is expected there.
     pub fn parse_all<S: AsRef<str>>(texts: &[S]) -> Result<Self, ParseError> {
-        texts
+        let mut comparisons = 0;
+        let parsed = texts
             .iter()
-            .map(|text| parse::parse(text.as_ref()))
-            .collect::<Result<_, _>>()
-            .map(Self::All)
+            .map(|text| parse::parse(text.as_ref(), &mut comparisons));
+        parsed.collect::<Result<_, _>>().map(Self::All)
     }
 
-    /// True when every worker passes.
+    /// Compares the time of creation with milliseconds since the Unix epoch, as guests count it.
     #[must_use]
-    pub fn is_trivial(&self) -> bool {
-        matches!(self, Self::All(all) if all.is_empty())
+    pub fn created_at_ms(order: Order, at_ms: u64) -> Self {
+        let from = at_ms.saturating_mul(1_000_000);
+        let to = at_ms.saturating_add(1).saturating_mul(1_000_000);
+        let (before, after) = (
+            Self::CreatedAt(Order::Less, from),
+            Self::CreatedAt(Order::GreaterOrEqual, to),
+        );
+        match order {
+            Order::Equal => Self::Not(Box::new(Self::Any(vec![before, after]))),
+            Order::NotEqual => Self::Any(vec![before, after]),
+            Order::Less => before,
+            Order::LessOrEqual => Self::CreatedAt(Order::Less, to),
+            Order::Greater => after,
+            Order::GreaterOrEqual => Self::CreatedAt(Order::GreaterOrEqual, from),
+        }
+    }
+
+    /// Refuses a filter that was not parsed here when it is too large.
+    ///
+    /// # Errors
+    /// `INVALID` with the limit.
+    pub fn check(&self) -> Result<(), Error> {
+        limits::check(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kiln_proto::v1::WorkerRecord;
+
+    use super::*;
+
+    #[test]
+    fn guests_compare_whole_milliseconds() {
+        let record = WorkerRecord {
+            created_at_ns: 7_000_001,
+            ..WorkerRecord::default()
+        };
+        for (order, at_6, at_7, at_8) in [
+            (Order::Equal, false, true, false),
+            (Order::NotEqual, true, false, true),
+            (Order::Less, false, false, true),
+            (Order::LessOrEqual, false, true, true),
+            (Order::Greater, true, false, false),
+            (Order::GreaterOrEqual, true, true, false),
+        ] {
+            let judged = [6, 7, 8].map(|ms| Filter::created_at_ms(order, ms).matches(&record));
+            assert_eq!(judged, [at_6, at_7, at_8], "{order:?}");
+        }
     }
 }

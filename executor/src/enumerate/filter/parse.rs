@@ -3,13 +3,12 @@ use kiln_proto::v1::WorkerStatus;
 use super::{
     Filter, Order, TextComparison, TextTest,
     instant::parse_instant,
+    limits::{COMPARISONS_MAX, DEPTH_MAX},
     token::{Token, tokens},
 };
 
 /// Longest filter, in bytes.
 const LENGTH_MAX: usize = 8 << 10;
-/// Deepest nesting: the parser recurses.
-const DEPTH_MAX: usize = 32;
 
 /// Where a filter goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,8 +32,8 @@ impl ParseError {
     }
 }
 
-/// Reads one filter.
-pub(super) fn parse(text: &str) -> Result<Filter, ParseError> {
+/// Reads one filter. Comparisons are counted over all filters of a query.
+pub(super) fn parse(text: &str, comparisons: &mut usize) -> Result<Filter, ParseError> {
     if text.len() > LENGTH_MAX {
         return Err(ParseError::new(
             text,
@@ -46,6 +45,7 @@ pub(super) fn parse(text: &str) -> Result<Filter, ParseError> {
         text,
         tokens: tokens(text)?,
         next: 0,
+        comparisons,
     };
     let filter = parser.any(0)?;
     match parser.peek() {
@@ -58,6 +58,7 @@ struct Parser<'a> {
     text: &'a str,
     tokens: Vec<(usize, Token)>,
     next: usize,
+    comparisons: &'a mut usize,
 }
 
 impl Parser<'_> {
@@ -101,6 +102,10 @@ impl Parser<'_> {
             return Err(self.problem("expected name, status, version, createdAt, env.KEY or config.KEY"));
         };
         let property_at = self.place();
+        *self.comparisons += 1;
+        if *self.comparisons > COMPARISONS_MAX {
+            return Err(self.problem(format!("a filter has at most {COMPARISONS_MAX} comparisons")));
+        }
         self.next += 1;
         if let Some(key) = property.strip_prefix("env.").filter(|key| !key.is_empty()) {
             return Ok(Filter::Env(key.to_owned(), self.text_test()?));
@@ -232,6 +237,10 @@ mod tests {
 
     use super::*;
 
+    fn parse(text: &str) -> Result<Filter, ParseError> {
+        super::parse(text, &mut 0)
+    }
+
     fn name(comparison: TextComparison, value: &str) -> Filter {
         Filter::Name(TextTest {
             comparison,
@@ -303,6 +312,10 @@ mod tests {
     fn nesting_is_bounded() {
         assert!(parse(&"(".repeat(5000)).is_err());
         assert!(parse(&"not ".repeat(1000)).is_err());
+        let many = vec!["version = 1"; 300];
+        let error = parse(&many.join(" or ")).expect_err("too many");
+        assert!(error.problem.contains("at most 256 comparisons"), "{error}");
+        assert!(Filter::parse_all(&many).is_err());
     }
 
     proptest! {

@@ -13,7 +13,7 @@ pub use cluster::{node, node_id, shard, status as cluster_status};
 pub use component::{component, component_details};
 pub use oplog::entry as oplog_entry;
 pub use value::value;
-pub use worker::{count, status_name, worker, worker_list};
+pub use worker::{change_kind, count, status_name, worker, worker_event, worker_list};
 
 use serde_json::{Map, Value as Json};
 

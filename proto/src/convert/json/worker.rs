@@ -2,7 +2,10 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::{
     convert::rfc3339,
-    v1::{CountWorkersResponse, ListWorkersResponse, UpdateRecord, WorkerInfo, WorkerStatus},
+    v1::{
+        ChangeKind, CountWorkersResponse, ListWorkersResponse, ShardPart, UpdateRecord, WorkerEvent,
+        WorkerInfo, WorkerStatus,
+    },
 };
 
 /// The name of a status in filters, tables and JSON.
@@ -64,10 +67,49 @@ pub fn worker_list(page: &ListWorkersResponse) -> Json {
         "cursor": if page.cursor.is_empty() { Json::Null } else { page.cursor.as_str().into() },
         "asOf": rfc3339(page.as_of_ns),
     });
-    if !page.missing_shards.is_empty() {
-        list["missingShards"] = json!(page.missing_shards);
-    }
+    add_shards(&mut list, &page.missing_shards, &page.parts);
     list
+}
+
+/// What shards contributed, and which ones are missing.
+fn add_shards(json: &mut Json, missing: &[u32], parts: &[ShardPart]) {
+    if !missing.is_empty() {
+        json["missingShards"] = json!(missing);
+    }
+    json["shards"] = parts.iter().map(part).collect();
+}
+
+fn part(part: &ShardPart) -> Json {
+    let mut json = json!({"shard": part.shard, "asOf": rfc3339(part.as_of_ns), "node": part.node_id});
+    if !part.index.is_empty() {
+        json["index"] = part.index.as_str().into();
+        json["rowsExamined"] = part.rows_examined.into();
+        json["rowsReturned"] = part.rows_returned.into();
+        json["elapsedUs"] = part.elapsed_us.into();
+    }
+    json
+}
+
+/// The name of a kind of change.
+#[must_use]
+pub fn change_kind(kind: ChangeKind) -> &'static str {
+    match kind {
+        ChangeKind::Changed => "changed",
+        ChangeKind::Left => "left",
+        ChangeKind::Deleted => "deleted",
+    }
+}
+
+/// A change of a worker, as a watch shows it.
+#[must_use]
+pub fn worker_event(event: &WorkerEvent) -> Json {
+    json!({
+        "event": change_kind(event.kind()),
+        "component": event.component,
+        "componentId": event.component_id,
+        "worker": event.worker,
+        "info": event.info.as_ref().map(worker),
+    })
 }
 
 /// A count of workers, in total and by status; statuses that no worker has are left out.
@@ -79,5 +121,15 @@ pub fn count(response: &CountWorkersResponse) -> Json {
         .filter(|row| row.count > 0)
         .map(|row| (status_name(row.status()).to_owned(), row.count.into()))
         .collect();
-    json!({"count": response.count, "byStatus": by_status})
+    let mut json =
+        json!({"count": response.count, "byStatus": by_status, "asOf": rfc3339(response.as_of_ns)});
+    if !response.by_version.is_empty() {
+        let by_version = response.by_version.iter();
+        json["byVersion"] = by_version
+            .map(|row| (row.version.to_string(), Json::from(row.count)))
+            .collect::<Map<_, _>>()
+            .into();
+    }
+    add_shards(&mut json, &response.missing_shards, &response.parts);
+    json
 }
