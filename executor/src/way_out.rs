@@ -20,7 +20,8 @@ use uuid::Uuid;
 
 use crate::{
     edge::Api,
-    host::Cluster,
+    enumerate::Query,
+    host::{Cluster, WorkersPage, WorkersQuery},
     operations::Invocation,
     route::{Operation, Patience, RemoteCall},
     shard::Owned,
@@ -184,6 +185,21 @@ impl Cluster for WayOut {
             .route(shard, Patience::of(Some(PATIENCE)), Arc::new(GetRecord(request)))
             .await;
         Ok(none_if_missing(found)?.and_then(|found| found.record))
+    }
+
+    async fn list_workers(&self, query: WorkersQuery) -> Result<WorkersPage, Error> {
+        let api = self.api()?;
+        let WorkersQuery {
+            component,
+            filter,
+            is_precise,
+            cursor,
+            limit,
+        } = query;
+        let query = Query::new(Some(component), filter, is_precise)?;
+        let patience = Patience::of(Some(PATIENCE));
+        let (workers, cursor) = api.enumerator.records(&query, &cursor, limit, patience).await?;
+        Ok(WorkersPage { workers, cursor })
     }
 
     async fn component(&self, reference: &str) -> Result<Option<ComponentId>, Error> {

@@ -42,6 +42,30 @@ impl Enumerator {
             .await
     }
 
+    /// One page of records for a guest, with the cursor of the next one; empty after the last.
+    ///
+    /// # Errors
+    /// As for [`list`](Self::list).
+    pub(crate) async fn records(
+        &self,
+        query: &Query,
+        cursor: &str,
+        limit: usize,
+        patience: Patience,
+    ) -> Result<(Vec<v1::WorkerRecord>, String), Error> {
+        let cursors = self.cursors(query)?;
+        let after = match cursor {
+            "" => None,
+            text => Some(cursors.read_mark(text)?),
+        };
+        let page = self
+            .page(query, after.as_ref(), limit.min(PAGE_MAX), patience)
+            .await?;
+        let next = page.next.as_ref().map(|mark| cursors.mark(mark));
+        let records = page.rows.into_iter().map(|row| row.record).collect();
+        Ok((records, next.unwrap_or_default()))
+    }
+
     /// All pages from a cursor on.
     ///
     /// # Errors

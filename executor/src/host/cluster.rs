@@ -6,6 +6,8 @@ use kiln_proto::{
 };
 use uuid::Uuid;
 
+use crate::enumerate::filter::Filter;
+
 /// What the host asks of the cluster on behalf of a guest. Each call waits for owners that are being replaced, within the
 /// limits of the node, and fails with a retryable error after that.
 #[async_trait::async_trait]
@@ -47,11 +49,41 @@ pub trait Cluster: Send + Sync + 'static {
     /// When its shard cannot be reached.
     async fn worker(&self, worker: &WorkerId) -> Result<Option<WorkerRecord>, Error>;
 
+    /// A page of a component's workers.
+    ///
+    /// # Errors
+    /// `INVALID` for a filter that is too large or a cursor that is none, or when a shard cannot be reached.
+    async fn list_workers(&self, query: WorkersQuery) -> Result<WorkersPage, Error>;
+
     /// The component of that name.
     ///
     /// # Errors
     /// When no manager answers.
     async fn component(&self, reference: &str) -> Result<Option<ComponentId>, Error>;
+}
+
+/// Which workers a guest asks for.
+#[derive(Debug, Clone)]
+pub struct WorkersQuery {
+    /// Of which component.
+    pub component: ComponentId,
+    /// What they must be like.
+    pub filter: Filter,
+    /// As of now, not of a moment ago.
+    pub is_precise: bool,
+    /// Where the page before ended; empty at the beginning.
+    pub cursor: String,
+    /// Most workers on the page.
+    pub limit: usize,
+}
+
+/// A page of workers.
+#[derive(Debug, Clone, Default)]
+pub struct WorkersPage {
+    /// What is known of each.
+    pub workers: Vec<WorkerRecord>,
+    /// Where the next page begins; empty after the last one.
+    pub cursor: String,
 }
 
 /// No cluster at all: a component that is run by itself, as tests of the host do.
@@ -87,6 +119,10 @@ impl Cluster for NoCluster {
     }
 
     async fn worker(&self, _: &WorkerId) -> Result<Option<WorkerRecord>, Error> {
+        Self::refuse()
+    }
+
+    async fn list_workers(&self, _: WorkersQuery) -> Result<WorkersPage, Error> {
         Self::refuse()
     }
 

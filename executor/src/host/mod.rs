@@ -36,7 +36,7 @@ pub mod value;
 mod waits;
 mod wasi;
 
-pub use cluster::{Cluster, NoCluster};
+pub use cluster::{Cluster, NoCluster, WorkersPage, WorkersQuery};
 pub use control::Failures;
 pub(crate) use dynamic::Catalog;
 pub use engine::{Engine, EngineError, HostOptions};

@@ -7,10 +7,7 @@ use kiln_executor::{
     journal::{MemoryOplog, Regions},
     replay::kind_name,
 };
-use kiln_proto::{
-    ids::OplogIndex,
-    v1::oplog_entry::Entry,
-};
+use kiln_proto::{ids::OplogIndex, v1::oplog_entry::Entry};
 
 use crate::fixture::{Worker, built, call};
 
@@ -96,7 +93,11 @@ async fn a_zone_without_persistence_runs_again() {
     assert_ne!(pair(&first[0])[0], pair(&again[0])[0], "inside");
     assert_eq!(pair(&first[0])[1], pair(&again[0])[1], "behind");
     let entries = worker.oplog.entries().expect("decodable entries");
-    let kinds: Vec<_> = entries.iter().filter_map(|entry| entry.entry.as_ref()).map(kind_name).collect();
+    let kinds: Vec<_> = entries
+        .iter()
+        .filter_map(|entry| entry.entry.as_ref())
+        .map(kind_name)
+        .collect();
     assert_eq!(
         kinds,
         [
@@ -144,7 +145,11 @@ async fn keys_are_those_of_the_place_in_the_oplog() {
 async fn a_retry_policy_is_what_the_guest_has_set() {
     let worker = Worker::of(built("durable")).await;
     let results = run(&worker, &[("policy", &["7"]), ("policy", &["8"])]).await;
-    assert!(results[0].starts_with("\"3 RetryPolicy { max-attempts: 7"), "{}", results[0]);
+    assert!(
+        results[0].starts_with("\"3 RetryPolicy { max-attempts: 7"),
+        "{}",
+        results[0]
+    );
     assert!(results[1].starts_with("\"7 "), "{}", results[1]);
 }
 

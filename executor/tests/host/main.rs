@@ -3,8 +3,8 @@
 #![allow(clippy::panic, reason = "a test panics to fail")]
 
 mod components;
-mod crash;
 mod counters;
+mod crash;
 mod effects;
 mod failures;
 mod fixture;

@@ -3,12 +3,14 @@
 //! * `identity` – who a worker is, and others
 //! * `promises` – values that come from outside, later
 //! * `position` – where the worker stands in its oplog, and going back
+//! * `workers` – lists of workers
 //! * `policy` – what the guest chooses about retries, persistence and idempotence
 
 mod identity;
 mod policy;
 mod position;
 mod promises;
+mod workers;
 
 use crate::host::dynamic::Interface;
 
@@ -20,5 +22,6 @@ pub(super) fn interface() -> Interface {
     let interface = identity::add(interface);
     let interface = promises::add(interface);
     let interface = position::add(interface);
+    let interface = workers::add(interface);
     policy::add(interface)
 }
