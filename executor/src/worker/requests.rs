@@ -38,6 +38,7 @@ impl Actor {
             return ControlFlow::Continue(());
         };
         let body = &mut **body;
+        let is_attached = self.desk.find(&invoke.key).is_some();
         let live = Live::of(&self.seat, &body.journal, &body.component);
         if let Some(reply) = self.desk.accept(&live, &mut body.birth, invoke) {
             if let Err(error) = body.commit().await {
@@ -46,8 +47,10 @@ impl Actor {
             }
             let _ = reply.send(Ok(Answer::default()));
         }
-        // An invocation that was refused wakes nobody.
-        self.desk.is_wanted = self.desk.current.is_some() || !self.desk.queue.is_empty();
+        // One more who waits for what a suspended worker waits for brings that no nearer; one that was refused wakes nobody.
+        if !(is_attached && self.is_suspended()) {
+            self.desk.is_wanted = self.desk.current.is_some() || !self.desk.queue.is_empty();
+        }
         ControlFlow::Continue(())
     }
 
@@ -153,6 +156,11 @@ impl Actor {
                 let _ = reply.send(Err(error));
             }
         }
+    }
+
+    fn is_suspended(&self) -> bool {
+        let record = self.seat.record();
+        record.is_ok_and(|record| record.is_some_and(|record| record.status() == WorkerStatus::Suspended))
     }
 
     /// What a suspended worker waited for may have come.

@@ -2,9 +2,11 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test panics to fail")]
 
+mod apis;
 mod enumeration;
 mod http;
 mod invocations;
 mod lifecycle;
 mod managers;
 mod node;
+mod waiting;
