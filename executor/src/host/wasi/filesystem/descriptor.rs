@@ -33,7 +33,7 @@ pub(super) fn borrowed(fd: &Resource<Descriptor>) -> Resource<Descriptor> {
 
 /// Makes a trap of an error that only says something about this machine.
 pub(super) fn of_guest<T>(result: FsResult<T>) -> FsResult<T> {
-    result.map_err(|error| match error.downcast_ref::<ErrorCode>() {
+    result.map_err(|error| match error.downcast_ref() {
         Some(code) if is_of_machine(*code) => FsError::trap(wasmtime::format_err!(
             "the worker's files: {code} on this machine"
         )),

@@ -10,7 +10,7 @@ use wasmtime_wasi::{
         bindings::{
             clocks::wall_clock::Datetime,
             filesystem::types::{
-                DescriptorFlags, DescriptorStat, ErrorCode, HostDescriptor, MetadataHashValue, NewTimestamp,
+                DescriptorFlags, DescriptorStat, HostDescriptor, MetadataHashValue, NewTimestamp,
                 OpenFlags, PathFlags,
             },
         },
