@@ -64,7 +64,7 @@ impl Executor {
             registry: registry.clone(),
             view: view.clone(),
             metrics: Arc::<Metrics>::default(),
-            residency: Residency::new(options.limits.loaded_workers_max),
+            residency: Residency::new(options.limits.loaded_workers_max, options.limits.memory_bytes_max),
             limits: options.limits.clone(),
             way_out: OnceLock::new(),
         });
@@ -163,12 +163,14 @@ impl Executor {
 async fn components(options: &Options) -> Result<Components, Error> {
     let (host, dir) = (options.host.clone(), options.cache_dir.clone());
     let size_bytes_max = options.limits.component_bytes_max;
+    let compile_time_max = options.limits.compile_time_max;
     let build = move || {
         let engine = Engine::new(&host)?;
         Components::new(
             &engine,
             CacheOptions {
                 size_bytes_max,
+                compile_time_max,
                 ..CacheOptions::new(dir)
             },
         )

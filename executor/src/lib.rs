@@ -13,6 +13,7 @@
 //! * [`enumerate`] – listing and counting workers over all shards
 //! * [`component`] – from uploaded bytes to something that can be instantiated
 //! * [`host`] – the wasm host: runs one worker's component, durably
+//! * [`memory`] – how much the machine has
 //! * [`journal`] – the oplog of one loaded worker
 //! * [`replay`] – matching what the guest does with its oplog
 
@@ -26,6 +27,7 @@ pub mod host;
 mod invoke;
 pub mod journal;
 mod managers;
+pub mod memory;
 mod metrics;
 mod operations;
 mod options;

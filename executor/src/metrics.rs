@@ -36,6 +36,8 @@ counters! {
     calls_retried,
     /// Workers created.
     workers_created,
+    /// Times that a guest needed more memory than the node had left, and was unloaded to wait for it.
+    workers_short_of_memory,
     /// Workers loaded: instantiated and replayed.
     workers_loaded,
     /// Workers unloaded because they were idle or room was needed.

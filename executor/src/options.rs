@@ -24,6 +24,8 @@ pub struct Options {
 pub struct Limits {
     /// Workers with an instance in memory; the least recently used idle one makes room for another.
     pub loaded_workers_max: usize,
+    /// Memory of all loaded workers together; the least recently used idle ones make room for others.
+    pub memory_bytes_max: u64,
     /// An idle worker is unloaded after this long.
     pub idle_timeout: Duration,
     /// Messages that wait at one worker; beyond it callers get `LIMIT_EXCEEDED`.
@@ -34,6 +36,8 @@ pub struct Limits {
     pub message_bytes_max: usize,
     /// Largest component.
     pub component_bytes_max: usize,
+    /// Longest that the compilation of a component may take.
+    pub compile_time_max: Duration,
     /// Workers of one shard that are recovered at the same time after a change of owner.
     pub recovery_concurrency: usize,
     /// How long a call without a deadline of its own waits for a shard that nobody owns.
@@ -63,6 +67,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             loaded_workers_max: 1000,
+            // Four fifths, in whole MiB.
+            memory_bytes_max: (crate::memory::available_bytes() / 5 * 4) >> 20 << 20,
+            compile_time_max: Duration::from_secs(300),
             idle_timeout: Duration::from_secs(60),
             mailbox_len_max: 1024,
             queue_len_max: 4096,

@@ -13,4 +13,4 @@ mod units;
 pub(crate) use dump::{to_json, to_toml};
 pub(crate) use load::{Flags, Loaded, load};
 pub(crate) use problems::Problems;
-pub(crate) use schema::{Config, Log, LogFormat, Role};
+pub(crate) use schema::{Config, Executor, Log, LogFormat, Role};

@@ -71,10 +71,30 @@ pub(crate) struct Executor {
     pub(crate) loaded_workers_max: usize,
     /// An idle worker is unloaded after this long.
     pub(crate) idle_timeout: Span,
+    /// Memory of all loaded workers together.
+    pub(crate) memory_max: Size,
     /// Largest component accepted.
     pub(crate) component_size_max: Size,
+    /// Longest that compiling a component may take.
+    pub(crate) compile_time_max: Span,
     /// Most linear memory of one worker.
     pub(crate) worker_memory_max: Size,
+    /// Files of one worker, in bytes.
+    pub(crate) worker_files_size_max: Size,
+    /// Files, folders and links of one worker.
+    pub(crate) worker_files_max: u64,
+    /// Resources of the host that one worker holds at a time.
+    pub(crate) worker_resources_max: usize,
+    /// Processor time of one invocation.
+    pub(crate) invocation_cpu_max: Span,
+    /// What one invocation may write to stdout, stderr and logs.
+    pub(crate) invocation_log_max: Size,
+    /// Largest message to `wasi:logging`.
+    pub(crate) log_message_max: Size,
+    /// Strings and lists that one host call takes from the guest.
+    pub(crate) host_call_size_max: Size,
+    /// Random bytes that one host call gives.
+    pub(crate) random_size_max: Size,
 }
 
 /// Timing of replication.
@@ -142,11 +162,23 @@ impl Default for Manager {
 impl Default for Executor {
     fn default() -> Self {
         let limits = kiln_executor::Limits::default();
+        let host = kiln_executor::host::HostOptions::default();
+        let guest = host.guest;
         Self {
             loaded_workers_max: limits.loaded_workers_max,
             idle_timeout: Span(limits.idle_timeout),
+            memory_max: Size(limits.memory_bytes_max),
             component_size_max: Size(limits.component_bytes_max as u64),
-            worker_memory_max: Size(kiln_executor::host::HostOptions::default().memory_bytes_max as u64),
+            compile_time_max: Span(limits.compile_time_max),
+            worker_memory_max: Size(host.memory_bytes_max as u64),
+            worker_files_size_max: Size(guest.folder_bytes_max),
+            worker_files_max: guest.folder_files_max,
+            worker_resources_max: guest.resources_max,
+            invocation_cpu_max: Span(guest.invocation_cpu_max),
+            invocation_log_max: Size(guest.log_bytes_max),
+            log_message_max: Size(guest.log_message_bytes_max as u64),
+            host_call_size_max: Size(guest.host_call_bytes_max as u64),
+            random_size_max: Size(guest.random_bytes_max),
         }
     }
 }
@@ -227,6 +259,18 @@ impl Config {
         require(
             self.api.message_size_max.0 >= 64 << 10,
             "api.message_size_max: less than 64KiB",
+        );
+        require(
+            self.executor.memory_max.0 >= 16 << 20,
+            "executor.memory_max: less than 16MiB",
+        );
+        require(
+            self.executor.worker_resources_max >= 100,
+            "executor.worker_resources_max: less than 100",
+        );
+        require(
+            self.executor.invocation_cpu_max.0 >= Duration::from_millis(100),
+            "executor.invocation_cpu_max: less than 100ms",
         );
         require(
             !self.node.data.as_os_str().is_empty(),

@@ -1,6 +1,8 @@
 //! The configuration in the words of the crates that a node is made of.
 
-use crate::config::Config;
+use kiln_executor::host::GuestLimits;
+
+use crate::config::{Config, Executor};
 
 pub(super) fn store(config: &Config) -> kiln_store::Options {
     kiln_store::Options {
@@ -24,6 +26,19 @@ pub(super) fn manager(config: &Config, address: &str) -> kiln_shard_manager::Opt
     }
 }
 
+fn guest(executor: &Executor) -> GuestLimits {
+    GuestLimits {
+        invocation_cpu_max: executor.invocation_cpu_max.0,
+        log_bytes_max: executor.invocation_log_max.0,
+        log_message_bytes_max: executor.log_message_max.bytes(),
+        host_call_bytes_max: executor.host_call_size_max.bytes(),
+        random_bytes_max: executor.random_size_max.0,
+        resources_max: executor.worker_resources_max,
+        folder_bytes_max: executor.worker_files_size_max.0,
+        folder_files_max: executor.worker_files_max,
+    }
+}
+
 /// A node that is its own manager needs no list of managers.
 pub(super) fn executor(config: &Config, address: &str) -> kiln_executor::Options {
     let managers = match config.cluster.managers.as_slice() {
@@ -42,5 +57,8 @@ pub(super) fn executor(config: &Config, address: &str) -> kiln_executor::Options
     options.limits.component_bytes_max = config.executor.component_size_max.bytes();
     options.limits.loaded_workers_max = config.executor.loaded_workers_max;
     options.limits.idle_timeout = config.executor.idle_timeout.0;
+    options.limits.memory_bytes_max = config.executor.memory_max.0;
+    options.limits.compile_time_max = config.executor.compile_time_max.0;
+    options.host.guest = guest(&config.executor);
     options
 }

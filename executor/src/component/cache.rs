@@ -5,6 +5,7 @@ use std::{
     num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -27,6 +28,8 @@ pub struct CacheOptions {
     pub loaded_max: NonZeroUsize,
     /// Largest component that is accepted.
     pub size_bytes_max: usize,
+    /// Longest that a compilation may take.
+    pub compile_time_max: Duration,
 }
 
 impl CacheOptions {
@@ -39,6 +42,7 @@ impl CacheOptions {
             dir,
             loaded_max,
             size_bytes_max: 50 << 20,
+            compile_time_max: Duration::from_secs(300),
         }
     }
 }
@@ -58,7 +62,7 @@ struct Shared {
     loaded: Mutex<LruCache<Digest, Arc<LoadedComponent>>>,
     /// One load of a digest at a time; others wait for it and find the result in `loaded`.
     loading: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
-    compiling: Semaphore,
+    compiling: Arc<Semaphore>,
 }
 
 impl Components {
@@ -79,7 +83,7 @@ impl Components {
             engine_hash: hasher.finish(),
             loaded: Mutex::new(LruCache::new(options.loaded_max)),
             loading: Mutex::default(),
-            compiling: Semaphore::new(engine.options().compile_threads.get()),
+            compiling: Arc::new(Semaphore::new(engine.options().compile_threads.get())),
             engine: engine.clone(),
             options,
         };
@@ -167,13 +171,16 @@ impl Components {
     async fn compile(&self, digest: Digest, bytes: Bytes) -> Result<Component, Error> {
         self.check_size(bytes.len())?;
         let shared = self.shared.clone();
-        let _permit = self
+        let permit = self
             .shared
             .compiling
-            .acquire()
+            .clone()
+            .acquire_owned()
             .await
             .map_err(|_| Error::Aborted { digest })?;
         let compile = tokio::task::spawn_blocking(move || {
+            // A compilation cannot be stopped: one that is given up keeps its thread busy, and its place until it is done.
+            let _permit = permit;
             let actual = Digest::of(&bytes);
             if actual != digest {
                 return Err(Error::WrongDigest {
@@ -186,7 +193,11 @@ impl Components {
             tracing::info!(%digest, size = bytes.len(), code_size = code.len(), elapsed = ?started.elapsed(), "compiled component");
             shared.file(digest).store(&shared.engine, &code)
         });
-        compile.await.map_err(|_| Error::Aborted { digest })?
+        let max = self.shared.options.compile_time_max;
+        match tokio::time::timeout(max, compile).await {
+            Ok(compiled) => compiled.map_err(|_| Error::Aborted { digest })?,
+            Err(_) => Err(Error::TooSlow { max }),
+        }
     }
 
     fn check_size(&self, size: usize) -> Result<(), Error> {

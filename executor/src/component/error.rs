@@ -54,6 +54,12 @@ pub enum Error {
         /// Why not.
         what: String,
     },
+    /// Compiling it took too long. It is refused, so that it does not keep others waiting.
+    #[error("compiling the component took longer than {} s", max.as_secs_f64())]
+    TooSlow {
+        /// The configured limit.
+        max: std::time::Duration,
+    },
     /// The compiler thread ended without a result.
     #[error("the compilation of component {digest} was aborted")]
     Aborted {
@@ -66,7 +72,7 @@ impl From<Error> for kiln_proto::Error {
     fn from(error: Error) -> Self {
         use kiln_proto::ErrorCode;
         let code = match &error {
-            Error::TooLarge { .. } => ErrorCode::LimitExceeded,
+            Error::TooLarge { .. } | Error::TooSlow { .. } => ErrorCode::LimitExceeded,
             Error::NotAComponent { .. } | Error::Invalid { .. } | Error::MissingImports { .. } => {
                 ErrorCode::Invalid
             }

@@ -14,6 +14,7 @@ pub struct LoadedComponent {
     targets: Vec<Target>,
     imports: Vec<String>,
     scratch: Option<PathBuf>,
+    initial_memory_bytes: u64,
 }
 
 impl LoadedComponent {
@@ -44,6 +45,7 @@ impl LoadedComponent {
             targets,
             imports,
             scratch: None,
+            initial_memory_bytes: initial_memory(component),
         })
     }
 
@@ -93,9 +95,22 @@ impl LoadedComponent {
         &self.pre
     }
 
+    /// Linear memory of a fresh instance.
+    pub(crate) fn initial_memory_bytes(&self) -> u64 {
+        self.initial_memory_bytes
+    }
+
     pub(crate) fn targets(&self) -> &[Target] {
         &self.targets
     }
+}
+
+/// Exact for one memory, which is what toolchains make, and for memories of one size.
+fn initial_memory(component: &Component) -> u64 {
+    component.resources_required().map_or(0, |required| {
+        let largest = required.max_initial_memory_size.unwrap_or(0);
+        u64::from(required.num_memories).saturating_mul(largest)
+    })
 }
 
 impl std::fmt::Debug for LoadedComponent {

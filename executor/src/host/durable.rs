@@ -28,15 +28,13 @@ use uuid::Uuid;
 use super::{
     HostState,
     idempotency::derived_key,
+    limits::LimitExceeded,
     payload::{request, u64_of, u64_value, value_of},
 };
 use crate::replay::{
     Kind as CallKind,
     step::{self, Manner, StepError},
 };
-
-/// Most random bytes that a guest gets at once.
-const RANDOM_BYTES_MAX: u64 = 1 << 20;
 
 /// How a host call begins.
 pub(in crate::host) enum Begun {
@@ -216,8 +214,9 @@ impl HostState {
     }
 
     pub(super) fn random_bytes(&mut self, function: &'static str, length: u64) -> wasmtime::Result<Vec<u8>> {
-        if length > RANDOM_BYTES_MAX {
-            wasmtime::bail!("{length} random bytes asked for at once; the limit is {RANDOM_BYTES_MAX}");
+        let max = self.limits.random_bytes_max;
+        if length > max {
+            return Err(LimitExceeded(format!("{length} random bytes asked for at once; the limit is {max}")).into());
         }
         let response = self.read_local(function, request(u64_value(length)), |state| {
             let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];

@@ -2,6 +2,7 @@
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
+use super::GuestLimits;
 use wasmtime::{Config, EngineWeak, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
 /// How often running guests are stopped to look for interrupts and to let others run.
@@ -22,6 +23,8 @@ pub struct HostOptions {
     pub running_max: u32,
     /// Threads that compile components, besides the ones that serve calls.
     pub compile_threads: NonZeroUsize,
+    /// What one guest may do.
+    pub guest: GuestLimits,
 }
 
 impl Default for HostOptions {
@@ -31,6 +34,7 @@ impl Default for HostOptions {
             memory_bytes_max: 512 << 20,
             running_max: 4_000,
             compile_threads: NonZeroUsize::MIN,
+            guest: GuestLimits::default(),
         }
     }
 }

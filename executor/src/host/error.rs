@@ -55,6 +55,12 @@ pub enum CallError {
     /// A part of the oplog was made void; load the worker again, it goes on from before that part.
     #[error("jumped back in the oplog")]
     Jump,
+    /// The node has no room now for the linear memory that the guest needs; unload it and load it again with more room.
+    #[error("the node has no memory left now: the guest needs {bytes} bytes")]
+    OutOfMemory {
+        /// What it needs in all.
+        bytes: u64,
+    },
     /// The guest did something else than the oplog says.
     #[error(transparent)]
     Divergence(#[from] Box<Divergence>),
@@ -75,6 +81,8 @@ pub enum TrapKind {
     StackOverflow,
     /// The guest asked for more memory than one worker may have. A retry would end the same way.
     ExceededMemoryLimit,
+    /// The guest went beyond another limit: processor time, logs, resources. A retry would end the same way.
+    LimitExceeded,
     /// The machine has no memory left for it now.
     OutOfMemory,
 }

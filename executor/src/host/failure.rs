@@ -1,9 +1,12 @@
 //! What wasmtime says when a guest fails, in words for users and kinds for the retry policy.
 
 use wasmtime::{Error, PoolConcurrencyLimitError, Trap, WasmBacktrace};
-use wasmtime_wasi::I32Exit;
+use wasmtime_wasi::{I32Exit, ResourceTableError};
 
-use super::{CallError, HostState, StartError, TrapKind, leave::Leave};
+use super::{
+    CallError, HostState, StartError, TrapKind, leave::Leave, limiter::NoRoom, limits::LimitExceeded,
+    processor::TooMuchTime,
+};
 use crate::replay::step::StepError;
 
 /// Frames of the guest's call stack that an error shows.
@@ -30,6 +33,9 @@ pub(super) fn call_error(error: &Error, state: &mut HostState) -> CallError {
         Some(Leave::Jump) => return CallError::Jump,
         None => {}
     }
+    if let Some(NoRoom { bytes }) = error.downcast_ref::<NoRoom>() {
+        return CallError::OutOfMemory { bytes: *bytes };
+    }
     let stderr = state.stdio.stderr_tail();
     if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
         return CallError::Exit { code: *code, stderr };
@@ -37,11 +43,15 @@ pub(super) fn call_error(error: &Error, state: &mut HostState) -> CallError {
     let kind = kind(error, state);
     let message = match kind {
         TrapKind::ExceededMemoryLimit => {
-            let limit = state.limiter.bytes_max();
+            let limit = state.memory.bytes_max();
             format!(
                 "out of memory: a worker may use {limit} bytes; {}",
                 message(error)
             )
+        }
+        _ if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) => {
+            let limit = state.limits.resources_max;
+            format!("too many resources: a worker may hold {limit} at a time")
         }
         _ => message(error),
     };
@@ -54,10 +64,16 @@ pub(super) fn call_error(error: &Error, state: &mut HostState) -> CallError {
 }
 
 fn kind(error: &Error, state: &HostState) -> TrapKind {
+    if error.is::<TooMuchTime>()
+        || error.is::<LimitExceeded>()
+        || matches!(error.downcast_ref(), Some(ResourceTableError::Full))
+    {
+        return TrapKind::LimitExceeded;
+    }
     match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => TrapKind::StackOverflow,
         // Allocators answer a refused `memory.grow` with `unreachable`.
-        Some(Trap::UnreachableCodeReached) if state.limiter.has_refused() => TrapKind::ExceededMemoryLimit,
+        Some(Trap::UnreachableCodeReached) if state.memory.has_refused() => TrapKind::ExceededMemoryLimit,
         _ => TrapKind::Other,
     }
 }

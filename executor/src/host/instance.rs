@@ -10,8 +10,8 @@ use wasmtime::{
 };
 
 use super::{
-    CallError, Cluster, Failures, HostState, Interrupter, Invocation, NoCluster, Outside, StartError,
-    SystemOutside, TrapKind,
+    CallError, Cluster, Failures, HostState, Interrupter, Invocation, NoCluster, Outside, Room, StartError,
+    SystemOutside, TrapKind, Unbounded,
     failure::{call_error, start_error},
     value::{ArgumentError, check_arguments, lift, lower},
 };
@@ -50,6 +50,8 @@ pub struct WorkerContext {
     pub suspend_after: Duration,
     /// Stops the guest, also while it starts up. One for each instance.
     pub interrupter: Interrupter,
+    /// The node's memory that it shares with others.
+    pub room: Arc<dyn Room>,
 }
 
 impl WorkerContext {
@@ -69,6 +71,7 @@ impl WorkerContext {
             failures: Failures::default(),
             suspend_after: SUSPEND_AFTER_DEFAULT,
             interrupter: Interrupter::default(),
+            room: Arc::new(Unbounded),
         }
     }
 }
@@ -98,14 +101,18 @@ impl Instance {
         journal: Journal,
     ) -> Result<Self, StartError> {
         let state = HostState::new(component, context, journal).map_err(StartError::Surroundings)?;
+        let options = component.engine().options();
         let mut store = Store::new(component.engine().wasmtime(), state);
-        store.limiter(|state| &mut state.limiter);
+        store.limiter_async(|state| state);
+        store.set_hostcall_fuel(options.guest.host_call_bytes_max);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|mut store| give_way(store.data_mut()));
-        let interrupter = store.data().interrupter.clone();
-        let instance = match interrupter
-            .run(component.pre().instantiate_async(&mut store))
-            .await
+        let (interrupter, processor) = (
+            store.data().interrupter.clone(),
+            store.data().processor.clone(),
+        );
+        let starting = processor.meter(component.pre().instantiate_async(&mut store));
+        let instance = match interrupter.run(starting).await
         {
             Some(Ok(instance)) => instance,
             Some(Err(error)) => return Err(start_error(&error, store.data_mut())),
@@ -137,7 +144,10 @@ impl Instance {
         }
         let function = self.own(function)?;
         let lowered = self.lower(&function, arguments)?;
-        self.store.data().stdio.clear_stderr_tail();
+        let state = self.store.data();
+        state.stdio.begin();
+        state.processor.reset();
+        self.store.set_epoch_deadline(1);
         // Until the call has ended well: its future may be dropped at any point.
         self.usable = false;
         let result = match self.component.targets().get(function.slot) {
@@ -179,7 +189,7 @@ impl Instance {
     /// Linear memory of the guest, in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        self.store.data().limiter.used()
+        self.store.data().memory.used()
     }
 
     /// False once a call failed.
@@ -239,10 +249,10 @@ impl Instance {
         } else {
             &mut []
         };
-        let interrupter = self.store.data().interrupter.clone();
-        match interrupter
-            .run(export.call_async(&mut self.store, arguments, results))
-            .await
+        let state = self.store.data();
+        let (interrupter, processor) = (state.interrupter.clone(), state.processor.clone());
+        let calling = processor.meter(export.call_async(&mut self.store, arguments, results));
+        match interrupter.run(calling).await
         {
             Some(Ok(())) => {}
             Some(Err(error)) => return Err(call_error(&error, self.store.data_mut())),
@@ -272,10 +282,10 @@ impl Instance {
         let Some(Val::Resource(resource)) = arguments.first() else {
             return Err(CallError::Unusable);
         };
-        let interrupter = self.store.data().interrupter.clone();
-        match interrupter
-            .run(resource.resource_drop_async(self.store.as_context_mut()))
-            .await
+        let state = self.store.data();
+        let (interrupter, processor) = (state.interrupter.clone(), state.processor.clone());
+        let dropping = processor.meter(resource.resource_drop_async(self.store.as_context_mut()));
+        match interrupter.run(dropping).await
         {
             Some(Ok(())) => Ok(()),
             Some(Err(error)) => Err(call_error(&error, self.store.data_mut())),
@@ -288,6 +298,9 @@ impl Instance {
 /// lot waits until that is committed, so that the tail stays small however long it runs.
 fn give_way(state: &mut HostState) -> wasmtime::Result<UpdateDeadline> {
     state.record_logs();
+    if state.journal.is_live() {
+        state.processor.check(state.limits.invocation_cpu_max)?;
+    }
     if state.journal.is_broken() {
         return Err(StepError::Journal(journal::Error::Broken).into());
     }

@@ -1,16 +1,34 @@
-use wasmtime::ResourceLimiter;
+use std::sync::Arc;
 
-/// Bounds a guest's linear memory and counts what it uses.
-pub(crate) struct MemoryLimiter {
+use kiln_proto::v1::{GrowMemoryEntry, oplog_entry::Entry};
+use wasmtime::ResourceLimiterAsync;
+
+use super::{HostState, Room};
+
+/// Most entries of a guest's function tables.
+const TABLE_ELEMENTS_MAX: usize = 1_000_000;
+
+/// Linear memory of one guest: what it has and what it may have.
+pub(crate) struct Memory {
     bytes_max: usize,
+    room: Arc<dyn Room>,
     used: usize,
     refused: bool,
 }
 
-impl MemoryLimiter {
-    pub(super) fn new(bytes_max: usize) -> Self {
+/// The node has no room for the memory that the guest needs now. It has to make place and come back with a larger claim.
+#[derive(Debug, thiserror::Error)]
+#[error("the node has no memory left now: the guest needs {bytes} bytes")]
+pub(crate) struct NoRoom {
+    pub(crate) bytes: u64,
+}
+
+impl Memory {
+    pub(super) fn new(worker_bytes_max: usize, room: Arc<dyn Room>) -> Self {
+        let node_bytes_max = usize::try_from(room.bytes_max()).unwrap_or(usize::MAX);
         Self {
-            bytes_max,
+            bytes_max: worker_bytes_max.min(node_bytes_max),
+            room,
             used: 0,
             refused: false,
         }
@@ -31,33 +49,46 @@ impl MemoryLimiter {
     }
 }
 
-impl ResourceLimiter for MemoryLimiter {
-    fn memory_growing(
+#[async_trait::async_trait]
+impl ResourceLimiterAsync for HostState {
+    /// Growth beyond what a worker may have fails, which the guest can see. Growth beyond what the node has now ends the
+    /// call instead: the guest must not see how full a machine is, or replay would differ.
+    async fn memory_growing(
         &mut self,
         current: usize,
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let total = self.used.saturating_add(desired.saturating_sub(current));
-        if total > self.bytes_max || maximum.is_some_and(|maximum| desired > maximum) {
-            self.refused = true;
+        let growth = desired.saturating_sub(current);
+        let total = self.memory.used.saturating_add(growth);
+        if total > self.memory.bytes_max || maximum.is_some_and(|maximum| desired > maximum) {
+            self.memory.refused = true;
             return Ok(false);
         }
-        self.used = total;
+        let bytes = total as u64;
+        if !self.memory.room.reserve(bytes).await {
+            return Err(NoRoom { bytes }.into());
+        }
+        self.memory.used = total;
+        // Memory that an instance begins with is in the Create entry.
+        if current > 0 && self.journal.is_live() {
+            let delta = growth as u64;
+            self.journal.append(Entry::GrowMemory(GrowMemoryEntry { delta }));
+        }
         Ok(true)
     }
 
     fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.refused = true;
+        self.memory.refused = true;
         Ok(())
     }
 
-    fn table_growing(
+    async fn table_growing(
         &mut self,
         _current: usize,
-        _desired: usize,
-        _maximum: Option<usize>,
+        desired: usize,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(true)
+        Ok(desired <= TABLE_ELEMENTS_MAX.min(maximum.unwrap_or(usize::MAX)))
     }
 }

@@ -82,6 +82,8 @@ fn add_durable(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     wasi::random::insecure_seed::add_to_linker::<_, Own>(linker, |state| state)?;
     wasi::cli::environment::add_to_linker::<_, Own>(linker, |state| state)?;
     wasi::cli::exit::add_to_linker::<_, Own>(linker, |state| state)?;
+    wasi::filesystem::types::add_to_linker::<_, Own>(linker, |state| state)?;
+    wasi::filesystem::preopens::add_to_linker::<_, Own>(linker, |state| state)?;
     wasmtime_wasi_io::bindings::wasi::io::poll::add_to_linker::<_, Own>(linker, |state| state)?;
     linker.allow_shadowing(false);
     super::wasi::config::add_to_linker(linker)?;

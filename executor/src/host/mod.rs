@@ -7,6 +7,7 @@
 //! * [`Wait`] – what a guest waits for that may take long
 //! * [`value`] – typed values: WAVE and JSON text, checks against signatures, wasmtime's own form
 //! * [`idempotency`] – keys of what a worker does to others
+//! * [`GuestLimits`], [`Room`] – what a guest may use, and the memory of the node that it shares
 //! * [`env`] – the environment variables that a guest sees
 //! * `dynamic` – interfaces that exist in several shapes, bound by the shape that a component declares
 //! * `golem` – the runtime interfaces of `golem:*`
@@ -26,10 +27,13 @@ mod instance;
 mod interrupt;
 mod leave;
 mod limiter;
+mod limits;
 mod linker;
 mod outside;
 mod payload;
+mod processor;
 mod resources;
+mod room;
 mod state;
 mod stdio;
 pub mod value;
@@ -44,7 +48,9 @@ pub use error::{CallError, StartError, TrapKind};
 pub use instance::{Instance, SUSPEND_AFTER_DEFAULT, WorkerContext};
 pub use interrupt::Interrupter;
 pub use leave::Wait;
+pub use limits::GuestLimits;
 pub(crate) use linker::{catalog, is_offered, linker};
 pub use outside::{Outside, SystemOutside};
+pub use room::{Room, Unbounded};
 pub(crate) use state::HostState;
 pub use state::Invocation;

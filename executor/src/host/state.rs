@@ -4,14 +4,13 @@ use kiln_proto::{
     ids::IdempotencyKey,
     v1::{InvocationContext, OplogEntry},
 };
-use tempfile::TempDir;
 use wasmtime::component::ResourceTable as WasiTable;
-use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::{
-    Interrupter, Outside, WorkerContext, control::Control, limiter::MemoryLimiter, resources::ResourceTable,
-    stdio::Stdio, waits::Waits,
+    GuestLimits, Interrupter, Outside, WorkerContext, control::Control, limiter::Memory, processor::Processor,
+    resources::ResourceTable, stdio::Stdio, waits::Waits, wasi::filesystem::Folder,
 };
 use crate::{component::LoadedComponent, journal::Journal};
 
@@ -46,7 +45,9 @@ pub(crate) struct HostState {
     /// Log lines that replay has passed over and the guest has not yet written again.
     pub(super) passed_logs: Vec<Arc<OplogEntry>>,
     pub(super) interrupter: Interrupter,
-    pub(super) limiter: MemoryLimiter,
+    pub(super) memory: Memory,
+    pub(super) processor: Processor,
+    pub(super) limits: GuestLimits,
     /// Resources of the guest that callers hold handles of.
     pub(super) resources: ResourceTable,
     /// The highest monotonic time that the guest has seen, so that it never goes back, not even on another node.
@@ -55,8 +56,8 @@ pub(crate) struct HostState {
     pub(super) http: WasiHttpCtx,
     /// Resources of the host that the guest holds: streams, pollables, descriptors.
     pub(super) table: WasiTable,
-    /// The guest's file system; removed with the instance.
-    pub(super) _folder: Option<TempDir>,
+    /// The guest's files.
+    pub(super) folder: Folder,
 }
 
 impl HostState {
@@ -66,17 +67,17 @@ impl HostState {
         context: WorkerContext,
         journal: Journal,
     ) -> io::Result<Self> {
-        let stdio = Stdio::default();
+        let stdio = Stdio::new(journal.clone(), component.engine().options().guest.log_bytes_max);
         let mut wasi = WasiCtx::builder();
         wasi.stdout(stdio.stdout())
             .stderr(stdio.stderr())
             .allow_tcp(false)
             .allow_udp(false);
-        let folder = component.scratch().map(tempfile::tempdir_in).transpose()?;
-        if let Some(folder) = &folder {
-            wasi.preopened_dir(folder.path(), "/", FsPerms::ReadWrite)
-                .map_err(io::Error::other)?;
-        }
+        let options = component.engine().options();
+        let folder = Folder::new(component.scratch(), &options.guest)?;
+        folder.preopen(&mut wasi)?;
+        let mut table = WasiTable::new();
+        table.set_max_capacity(options.guest.resources_max);
         Ok(Self {
             journal,
             invocation: Invocation::default(),
@@ -86,13 +87,15 @@ impl HostState {
             stdio,
             passed_logs: Vec::new(),
             interrupter: context.interrupter.clone(),
-            limiter: MemoryLimiter::new(component.engine().options().memory_bytes_max),
+            memory: Memory::new(options.memory_bytes_max, context.room.clone()),
+            processor: Processor::default(),
+            limits: options.guest.clone(),
             resources: ResourceTable::new(context.id.urn()),
             monotonic_floor_ns: 0,
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
-            table: WasiTable::new(),
-            _folder: folder,
+            table,
+            folder,
             context: Arc::new(context),
         })
     }

@@ -9,6 +9,9 @@ use wasmtime_wasi::{
     p2::{OutputStream, Pollable, StreamError, StreamResult},
 };
 
+use super::limits::LimitExceeded;
+use crate::journal::Journal;
+
 /// Lines of stderr that are kept for the error of a failed invocation.
 const STDERR_LINES_MAX: usize = 128;
 /// A longer line is cut into several.
@@ -17,13 +20,21 @@ const LINE_BYTES_MAX: usize = 64 << 10;
 const WRITE_BYTES_MAX: usize = 64 << 10;
 
 /// What the guest writes to stdout and stderr, gathered into lines until the host takes them.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Stdio {
-    lines: Arc<Mutex<Lines>>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    lines: Mutex<Lines>,
+    journal: Journal,
+    bytes_max: u64,
 }
 
 #[derive(Default)]
 struct Lines {
+    /// Written in this invocation.
+    bytes: u64,
     complete: Vec<LogEntry>,
     stdout_rest: Vec<u8>,
     stderr_rest: Vec<u8>,
@@ -31,23 +42,34 @@ struct Lines {
 }
 
 impl Stdio {
+    /// `bytes_max` bounds what is written in one invocation; what is replayed was allowed once.
+    pub(super) fn new(journal: Journal, bytes_max: u64) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                lines: Mutex::default(),
+                journal,
+                bytes_max,
+            }),
+        }
+    }
+
     pub(super) fn stdout(&self) -> LineStream {
         LineStream {
-            lines: self.lines.clone(),
+            shared: self.shared.clone(),
             level: Level::Stdout,
         }
     }
 
     pub(super) fn stderr(&self) -> LineStream {
         LineStream {
-            lines: self.lines.clone(),
+            shared: self.shared.clone(),
             level: Level::Stderr,
         }
     }
 
     /// Removes the complete lines.
     pub(super) fn take(&self) -> Vec<LogEntry> {
-        let mut lines = self.lines.lock();
+        let mut lines = self.shared.lines.lock();
         if lines.complete.is_empty() {
             Vec::new()
         } else {
@@ -57,25 +79,49 @@ impl Stdio {
 
     /// Ends lines that the guest left without a newline.
     pub(super) fn end_lines(&self) {
-        let mut lines = self.lines.lock();
+        let mut lines = self.shared.lines.lock();
         lines.end_line(Level::Stdout);
         lines.end_line(Level::Stderr);
     }
 
-    /// Forgets earlier lines: a new invocation begins.
-    pub(super) fn clear_stderr_tail(&self) {
-        self.lines.lock().stderr_tail.clear();
+    /// A new invocation begins: earlier lines are its predecessor's.
+    pub(super) fn begin(&self) {
+        let mut lines = self.shared.lines.lock();
+        lines.stderr_tail.clear();
+        lines.bytes = 0;
+    }
+
+    /// Counts what is about to be written to a log.
+    ///
+    /// # Errors
+    /// When it is more than one invocation may write.
+    pub(super) fn count(&self, bytes: usize) -> Result<(), LimitExceeded> {
+        self.shared.count(bytes)
     }
 
     /// The last lines that the guest wrote to stderr.
     pub(super) fn stderr_tail(&self) -> String {
-        let lines = self.lines.lock();
+        let lines = self.shared.lines.lock();
         lines
             .stderr_tail
             .iter()
             .map(String::as_str)
             .collect::<Vec<_>>()
             .join("\n")
+    }
+}
+
+impl Shared {
+    fn count(&self, bytes: usize) -> Result<(), LimitExceeded> {
+        let mut lines = self.lines.lock();
+        lines.bytes = lines.bytes.saturating_add(bytes as u64);
+        if lines.bytes > self.bytes_max && self.journal.is_live() {
+            let max = self.bytes_max;
+            return Err(LimitExceeded(format!(
+                "too much output: one invocation may write {max} bytes to stdout, stderr and logs"
+            )));
+        }
+        Ok(())
     }
 }
 
@@ -125,7 +171,7 @@ impl Lines {
 
 /// One of the two output streams, as WASI sees it: never full, never fails.
 pub(super) struct LineStream {
-    lines: Arc<Mutex<Lines>>,
+    shared: Arc<Shared>,
     level: Level,
 }
 
@@ -143,7 +189,7 @@ impl StdoutStream for LineStream {
 
     fn p2_stream(&self) -> Box<dyn OutputStream> {
         Box::new(Self {
-            lines: self.lines.clone(),
+            shared: self.shared.clone(),
             level: self.level,
         })
     }
@@ -159,7 +205,10 @@ impl OutputStream for LineStream {
         if bytes.len() > WRITE_BYTES_MAX {
             return Err(StreamError::trap("more bytes written than permitted"));
         }
-        self.lines.lock().write(self.level, &bytes);
+        self.shared
+            .count(bytes.len())
+            .map_err(|error| StreamError::Trap(error.into()))?;
+        self.shared.lines.lock().write(self.level, &bytes);
         Ok(())
     }
 
@@ -174,11 +223,20 @@ impl OutputStream for LineStream {
 
 #[cfg(test)]
 mod tests {
+    use kiln_proto::ids::{ComponentId, Epoch, OplogIndex, WorkerId};
+
     use super::*;
+    use crate::journal::{MemoryOplog, Options};
 
     #[test]
     fn gathers_lines_of_both_streams_in_order() {
-        let stdio = Stdio::default();
+        let worker = WorkerId {
+            component: ComponentId(uuid::Uuid::nil()),
+            name: "w".parse().expect("a valid name"),
+        };
+        let options = Options::new(worker, Epoch(1), OplogIndex::NONE);
+        let journal = Journal::open(Arc::new(MemoryOplog::default()), options).expect("an empty oplog");
+        let stdio = Stdio::new(journal, 10);
         let (mut out, mut err) = (stdio.stdout(), stdio.stderr());
         for (stream, text) in [(&mut out, "a"), (&mut err, "x\ny\n")] {
             stream.write(text.into()).expect("never fails");
@@ -195,5 +253,8 @@ mod tests {
         assert_eq!(lines, expected.map(|(level, text)| (level, text.to_owned())));
         assert_eq!(stdio.stderr_tail(), "x\ny");
         assert!(stdio.take().is_empty());
+        assert!(out.write("more than is allowed".into()).is_err());
+        stdio.begin();
+        assert!(out.write("again".into()).is_ok());
     }
 }

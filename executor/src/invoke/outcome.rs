@@ -27,6 +27,8 @@ pub(crate) enum Ending {
     Suspended(Wait),
     /// It goes back in its oplog: it has to be loaded again, at once.
     Jumped,
+    /// The node has no room for as much linear memory as the guest needs.
+    OutOfMemory { bytes: u64 },
     /// Nothing was recorded of this attempt; the callers hear why.
     Refused(Error),
     /// The oplog cannot be written: somebody else may own the shard now.
@@ -69,6 +71,7 @@ impl From<CallError> for Ending {
                 retry_from,
             }),
             CallError::Exit { .. } => Self::Exited,
+            CallError::OutOfMemory { bytes } => Self::OutOfMemory { bytes },
             CallError::Interrupted => Self::Refused(interrupted()),
             CallError::Suspend(wait) => Self::Suspended(wait),
             CallError::Jump => Self::Jumped,
@@ -111,6 +114,7 @@ fn entry_kind(kind: TrapKind) -> error_entry::Kind {
         TrapKind::Other => error_entry::Kind::Unknown,
         TrapKind::StackOverflow => error_entry::Kind::StackOverflow,
         TrapKind::ExceededMemoryLimit => error_entry::Kind::ExceededMemoryLimit,
+        TrapKind::LimitExceeded => error_entry::Kind::ExceededLimit,
         TrapKind::OutOfMemory => error_entry::Kind::OutOfMemory,
     }
 }
@@ -166,10 +170,15 @@ pub(crate) fn deleted() -> Error {
     Error::conflict("Worker is being deleted")
 }
 
-fn with_stderr(what: &str, error: &ErrorEntry) -> String {
+/// What went wrong, with the last lines of stderr.
+pub(crate) fn described(error: &ErrorEntry) -> String {
     if error.stderr.is_empty() {
-        format!("{what}: {}", error.message)
+        error.message.clone()
     } else {
-        format!("{what}: {}\n\nstderr:\n{}", error.message, error.stderr)
+        format!("{}\n\nstderr:\n{}", error.message, error.stderr)
     }
+}
+
+fn with_stderr(what: &str, error: &ErrorEntry) -> String {
+    format!("{what}: {}", described(error))
 }

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::Shards;
+use crate::worker::Wanted;
 
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// While workers wait for room, it is looked for this often: those that ran a moment ago may be idle now.
@@ -14,7 +15,7 @@ const HEADROOM: usize = 8;
 pub(crate) async fn sweep(shards: Arc<Shards>) {
     let residency = &shards.context().residency;
     loop {
-        let interval = if residency.wanted() > 0 {
+        let interval = if residency.wanted() != Wanted::default() {
             PRESSED_INTERVAL
         } else {
             SWEEP_INTERVAL
@@ -35,12 +36,17 @@ fn turn(shards: &Shards) {
         .flat_map(|owned| owned.idle_workers())
         .collect();
     idle.sort_unstable_by_key(|candidate| std::cmp::Reverse(candidate.idle_ms));
-    let wanted = match shards.context().residency.wanted() {
-        0 => 0,
-        waiting => waiting + HEADROOM,
-    };
-    for (at, candidate) in idle.iter().enumerate() {
-        if at < wanted || candidate.idle_ms > idle_ms_max {
+    let mut wanted = shards.context().residency.wanted();
+    if wanted != Wanted::default() {
+        wanted.places += HEADROOM;
+    }
+    for candidate in &idle {
+        let is_pressed = wanted.places > 0 || wanted.bytes > 0;
+        if let (true, Some(bytes)) = (is_pressed, candidate.held_bytes) {
+            wanted.places = wanted.places.saturating_sub(1);
+            wanted.bytes = wanted.bytes.saturating_sub(bytes);
+            candidate.evict();
+        } else if candidate.idle_ms > idle_ms_max {
             candidate.evict();
         }
     }

@@ -48,6 +48,8 @@ struct Handle {
 /// An idle worker that could leave memory.
 pub(crate) struct Candidate {
     pub(crate) idle_ms: u64,
+    /// What its instance holds of the node's memory; nothing when it has none.
+    pub(crate) held_bytes: Option<u64>,
     handle: Arc<Handle>,
 }
 
@@ -154,6 +156,7 @@ impl Owned {
         let idle = self.actors.iter().filter(|actor| !actor.activity.is_running());
         idle.map(|actor| Candidate {
             idle_ms: actor.activity.idle_ms(),
+            held_bytes: actor.activity.is_loaded().then(|| actor.activity.held_bytes()),
             handle: actor.value().clone(),
         })
         .collect()

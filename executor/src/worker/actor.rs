@@ -130,7 +130,7 @@ impl Actor {
         let component = body.component.clone();
         let live = Live::of(&self.seat, &journal, &component);
         let flag = body.is_committing.clone();
-        let work = Box::pin(body.load(&self.seat));
+        let work = Box::pin(body.load(&self.seat, self.desk.memory_wanted));
         match attend(&mut self.mailbox, &mut self.desk, &live, &flag, work).await {
             Attended::Halted => self.halt().await,
             Attended::Done(Ok(unfinished)) => {

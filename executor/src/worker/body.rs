@@ -16,7 +16,8 @@ use super::{residency::Place, seat::Seat};
 use crate::{
     component::{FunctionRef, LoadedComponent},
     host::{
-        Failures, Instance, Interrupter, Invocation, SystemOutside, WorkerContext, env::guest_environment,
+        Failures, Instance, Interrupter, Invocation, SystemOutside, Unbounded, WorkerContext,
+        env::guest_environment,
     },
     invoke::{
         Input,
@@ -42,6 +43,8 @@ pub(crate) struct Body {
     /// The worker does not exist yet; this entry is its first.
     pub(super) birth: Option<CreateEntry>,
     context: WorkerContext,
+    /// Linear memory that the worker had when it was last seen.
+    memory_bytes: u64,
 }
 
 /// An instance and the room that it takes.
@@ -87,6 +90,7 @@ impl Body {
         };
         let mut body = Self::new(seat, &version, create, options, failures).await?;
         body.birth = None;
+        body.memory_bytes = body.memory_bytes.max(record.total_linear_memory_size);
         Ok(body)
     }
 
@@ -134,6 +138,12 @@ impl Body {
             failures,
             suspend_after: seat.context.limits.suspend_after,
             interrupter: Interrupter::default(),
+            room: Arc::new(Unbounded),
+        };
+        let memory_bytes = component.initial_memory_bytes();
+        let create = CreateEntry {
+            initial_memory_size: memory_bytes,
+            ..create
         };
         let store = Arc::new(ShardOplog(seat.shard.clone()));
         let journal = Journal::open(store, options).map_err(|error| crate::invoke::outcome::lost(&error))?;
@@ -145,6 +155,7 @@ impl Body {
             invoked_at: OplogIndex::FIRST,
             birth: Some(create),
             context,
+            memory_bytes,
         })
     }
 
@@ -175,15 +186,25 @@ impl Body {
     }
 
     /// Instantiates and replays. When the last recorded invocation had not ended, it goes on live: its ending is returned.
-    pub(crate) async fn load(&mut self, seat: &Seat) -> Result<Option<Ending>, Ending> {
-        let place = seat.context.residency.enter().await;
+    /// It waits for room for `memory_bytes` of linear memory, if that is more than the worker had so far.
+    pub(crate) async fn load(&mut self, seat: &Seat, memory_bytes: u64) -> Result<Option<Ending>, Ending> {
+        let memory_bytes = self.memory_bytes.max(memory_bytes);
+        let place = seat
+            .context
+            .residency
+            .enter(memory_bytes, seat.activity.held())
+            .await;
+        let context = WorkerContext {
+            room: place.room(),
+            ..self.context.clone()
+        };
         if let Some((_, entry)) = self.journal.peek()
             && matches!(entry.entry, Some(Entry::Create(_)))
         {
             self.journal.take()?;
         }
         let mut instance =
-            Instance::start(&self.component, self.context.clone(), self.journal.clone()).await?;
+            Instance::start(&self.component, context, self.journal.clone()).await?;
         seat.context.metrics.workers_loaded.increment();
         let unfinished = self.replay(&mut instance).await?;
         seat.activity.set_loaded(true);

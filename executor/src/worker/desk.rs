@@ -22,6 +22,8 @@ pub(crate) struct Desk {
     pub(crate) is_wanted: bool,
     /// What to do as soon as the work at hand can be stopped.
     pub(crate) halt: Option<Halt>,
+    /// Linear memory that the worker asked for when there was no room for it.
+    pub(crate) memory_wanted: u64,
     /// Who waits until the worker is loaded.
     pub(crate) until_loaded: Vec<Reply<()>>,
 }

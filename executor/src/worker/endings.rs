@@ -28,6 +28,7 @@ impl Actor {
     pub(super) async fn conclude(&mut self, ending: Ending) -> ControlFlow<()> {
         match ending {
             Ending::Completed(result) => {
+                self.desk.memory_wanted = 0;
                 if let Some(ticket) = self.desk.current.take() {
                     ticket.answer(&Ok(Answer {
                         result,
@@ -40,6 +41,7 @@ impl Actor {
             Ending::Suspended(wait) => return self.suspended(wait).await,
             // Loaded again at once; its callers see nothing of it.
             Ending::Jumped => self.drop_body(),
+            Ending::OutOfMemory { bytes } => return self.short_of_memory(bytes).await,
             Ending::Refused(error) => {
                 // Entries that were not committed are dropped with the body.
                 self.drop_body();
@@ -47,6 +49,24 @@ impl Actor {
             }
             Ending::Lost(error) => return self.stop(&error),
         }
+        if self.desk.halt.is_some() {
+            return self.halt().await;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Unloads the worker, which is loaded again as soon as there is room for that much memory.
+    async fn short_of_memory(&mut self, bytes: u64) -> ControlFlow<()> {
+        self.seat.context.metrics.workers_short_of_memory.increment();
+        // A quarter more, so that a guest which grows in small steps is not loaded anew at each.
+        self.desk.memory_wanted = bytes.saturating_add(bytes / 4);
+        // What it has done so far need not be done again.
+        if let Some(body) = &mut self.body
+            && let Err(error) = body.commit().await
+        {
+            return self.stop(&outcome::lost(&error));
+        }
+        self.drop_body();
         if self.desk.halt.is_some() {
             return self.halt().await;
         }

@@ -1,5 +1,6 @@
 //! A worker as operators see it.
 
+use crate::invoke::outcome;
 use kiln_proto::{
     Error,
     ids::{ComponentId, ShardId},
@@ -35,7 +36,7 @@ pub(crate) fn worker_info(
         successful_updates: record.successful_updates,
         failed_updates: record.failed_updates,
         oplog_index: record.oplog_index,
-        last_error: record.last_error.map(|error| error.message),
+        last_error: record.last_error.as_ref().map(outcome::described),
         component_size: record.component_size,
         total_linear_memory_size: record.total_linear_memory_size,
         updated_at_ns: record.updated_at_ns,

@@ -7,10 +7,11 @@
 //! * `desk` – invocations that were accepted, and who waits for them; `accept` takes them in
 //! * `body` – code, oplog and instance: loading, replay, one run
 //! * `seat` – the shard that the worker lives in, under the epoch of this ownership
-//! * `residency` – how many workers may be in memory
+//! * `residency` – how many workers may be in memory, and how much of it they may take; `activity` – which are idle
 //! * `info` – a worker as operators see it
 
 mod accept;
+mod activity;
 mod actor;
 mod attend;
 mod body;
@@ -23,7 +24,8 @@ mod requests;
 mod residency;
 mod seat;
 
+pub(crate) use activity::Activity;
 pub(crate) use actor::Actor;
 pub(crate) use mailbox::{Answer, Create, Invoke, Message, Reply};
-pub(crate) use residency::{Activity, Residency};
+pub(crate) use residency::{Residency, Wanted};
 pub(crate) use seat::Seat;

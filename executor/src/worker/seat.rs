@@ -8,7 +8,7 @@ use kiln_proto::{
 use kiln_store::Shard;
 use prost::Message as _;
 
-use super::residency::Activity;
+use super::Activity;
 use crate::{
     context::Context,
     invoke::outcome::{Recorded, recorded_outcome},

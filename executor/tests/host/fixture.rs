@@ -3,11 +3,12 @@
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use kiln_executor::{
     component::{CacheOptions, Components, LoadedComponent},
-    host::{CallError, Engine, HostOptions, Instance, Interrupter, WorkerContext, value::parse_wave},
+    host::{CallError, Engine, GuestLimits, HostOptions, Instance, Interrupter, WorkerContext, value::parse_wave},
     journal::{Journal, MemoryOplog, Options},
 };
 use kiln_proto::{
@@ -44,11 +45,24 @@ fn read(path: &Path) -> Vec<u8> {
     std::fs::read(path).unwrap_or_else(|error| panic!("cannot read the guest {}: {error}", path.display()))
 }
 
+pub(crate) const FOLDER_BYTES_MAX: u64 = 1 << 20;
+pub(crate) const FOLDER_FILES_MAX: u64 = 20;
+
 pub(crate) fn engine() -> Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     let options = || HostOptions {
         instances_max: 200,
         memory_bytes_max: 64 << 20,
+        guest: GuestLimits {
+            invocation_cpu_max: Duration::from_secs(5),
+            log_bytes_max: 1 << 20,
+            log_message_bytes_max: 64 << 10,
+            host_call_bytes_max: 1 << 20,
+            random_bytes_max: 1 << 20,
+            resources_max: 10_000,
+            folder_bytes_max: FOLDER_BYTES_MAX,
+            folder_files_max: FOLDER_FILES_MAX,
+        },
         ..HostOptions::default()
     };
     ENGINE

@@ -22,7 +22,7 @@ fn attempts_max(policy: Option<&RetryPolicy>) -> u32 {
 fn is_retryable(kind: Kind) -> bool {
     match kind {
         Kind::Unknown | Kind::OutOfMemory => true,
-        Kind::InvalidRequest | Kind::StackOverflow | Kind::ExceededMemoryLimit => false,
+        Kind::InvalidRequest | Kind::StackOverflow | Kind::ExceededMemoryLimit | Kind::ExceededLimit => false,
     }
 }
 

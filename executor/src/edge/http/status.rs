@@ -43,6 +43,13 @@ pub(super) async fn metrics(State(api): State<Arc<Api>>) -> String {
         "Workers with an instance in memory.",
         loaded,
     );
+    let held = api.context.residency.memory_held();
+    write_gauge(
+        &mut text,
+        "kiln_memory_held_bytes",
+        "Memory set aside for the workers in memory.",
+        usize::try_from(held).unwrap_or(usize::MAX),
+    );
     if let Some(store) = api.router.shards.store() {
         let stats = store.stats();
         write_counter(

@@ -1,7 +1,7 @@
 use kiln_proto::v1::{LogEntry, log_entry};
 use wasmtime::component::{ComponentType, Lift, Linker, Lower};
 
-use crate::host::HostState;
+use crate::host::{HostState, limits::LimitExceeded};
 
 /// `wasi:logging/logging.level`.
 #[derive(Debug, Clone, Copy, ComponentType, Lift, Lower)]
@@ -34,6 +34,11 @@ pub(in crate::host) fn add_to_linker(linker: &mut Linker<HostState>) -> wasmtime
         |mut store, (level, context, message): (Level, String, String)| {
             let state = store.data_mut();
             state.record_logs();
+            let (bytes, max) = (context.len() + message.len(), state.limits.log_message_bytes_max);
+            if bytes > max {
+                return Err(LimitExceeded(format!("a log message of {bytes} bytes; the limit is {max}")).into());
+            }
+            state.stdio.count(bytes)?;
             state.record_log(LogEntry {
                 level: wire(level).into(),
                 context,

@@ -4,6 +4,7 @@
 pub(super) mod config;
 mod environment;
 mod exit;
+pub(super) mod filesystem;
 mod insecure;
 mod insecure_seed;
 pub(super) mod logging;

@@ -8,34 +8,43 @@ use crate::host::{HostState, payload::NOTHING};
 impl Host for HostState {
     fn now(&mut self) -> wasmtime::Result<Datetime> {
         let response = self.read_local("wall_clock::now", NOTHING, |state| {
-            datetime(state.outside.wall_clock())
+            value_of(state.outside.wall_clock())
         })?;
         Ok(datetime_of(response))
     }
 
     fn resolution(&mut self) -> wasmtime::Result<Datetime> {
         let response = self.read_local("wall_clock::resolution", NOTHING, |_| {
-            datetime(Duration::from_nanos(1))
+            value_of(Duration::from_nanos(1))
         })?;
         Ok(datetime_of(response))
     }
 }
 
-fn datetime(time: Duration) -> Value {
+fn value_of(time: Duration) -> Value {
+    datetime(Datetime {
+        seconds: time.as_secs(),
+        nanoseconds: time.subsec_nanos(),
+    })
+}
+
+/// A moment as the oplog keeps it.
+pub(super) fn datetime(time: Datetime) -> Value {
     let field = |name: &str, kind| FieldValue {
         name: name.to_owned(),
         value: Some(Value { kind: Some(kind) }),
     };
     let fields = vec![
-        field("seconds", Kind::U64Value(time.as_secs())),
-        field("nanoseconds", Kind::U32Value(time.subsec_nanos())),
+        field("seconds", Kind::U64Value(time.seconds)),
+        field("nanoseconds", Kind::U32Value(time.nanoseconds)),
     ];
     Value {
         kind: Some(Kind::Record(RecordValue { fields })),
     }
 }
 
-fn datetime_of(value: Value) -> Datetime {
+/// The moment that `datetime` wrote.
+pub(super) fn datetime_of(value: Value) -> Datetime {
     let mut time = Datetime {
         seconds: 0,
         nanoseconds: 0,
