@@ -16,6 +16,7 @@ async fn a_panic_is_a_trap_with_its_message() {
         message,
         kind,
         stderr,
+        ..
     } = error
     else {
         panic!("{error:?}")
