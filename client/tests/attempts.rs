@@ -16,7 +16,7 @@ use kiln_proto::{
         DeleteWorkerRequest, DeleteWorkerResponse, GetOplogRequest, GetOplogResponse, GetWorkerRequest,
         GetWorkerResponse, InterruptWorkerRequest, InterruptWorkerResponse, InvokeRequest, InvokeResponse,
         ListWorkersRequest, ListWorkersResponse, OwnerHint, ResumeWorkerRequest, ResumeWorkerResponse,
-        WorkerInfo, WorkerRef,
+        WatchWorkersRequest, WatchWorkersResponse, WorkerInfo, WorkerRef,
         worker_service_server::{WorkerService, WorkerServiceServer},
     },
 };
@@ -85,6 +85,9 @@ macro_rules! unused {
 
 #[tonic::async_trait]
 impl WorkerService for Scripted {
+    type StreamWorkersStream = tokio_stream::Empty<Result<ListWorkersResponse, Status>>;
+    type WatchWorkersStream = tokio_stream::Empty<Result<WatchWorkersResponse, Status>>;
+
     async fn invoke(&self, request: Request<InvokeRequest>) -> Result<Response<InvokeResponse>, Status> {
         let key = request.into_inner().idempotency_key;
         self.keys.lock().expect("no panic").push(key.clone());
@@ -121,6 +124,8 @@ impl WorkerService for Scripted {
         list_workers(ListWorkersRequest) -> ListWorkersResponse,
         count_workers(CountWorkersRequest) -> CountWorkersResponse,
         get_oplog(GetOplogRequest) -> GetOplogResponse,
+        stream_workers(ListWorkersRequest) -> Self::StreamWorkersStream,
+        watch_workers(WatchWorkersRequest) -> Self::WatchWorkersStream,
     }
 }
 

@@ -189,6 +189,27 @@ impl ShardService for FakeShards {
         Err(Status::unimplemented("no workers here"))
     }
 
+    async fn watch_shard(
+        &self,
+        _: Request<v1::WatchShardRequest>,
+    ) -> Result<Response<v1::WatchShardResponse>, Status> {
+        Err(Status::unimplemented("no workers here"))
+    }
+
+    async fn operate_shard(
+        &self,
+        _: Request<v1::OperateShardRequest>,
+    ) -> Result<Response<v1::OperateShardResponse>, Status> {
+        Err(Status::unimplemented("no workers here"))
+    }
+
+    async fn get_record(
+        &self,
+        _: Request<v1::GetRecordRequest>,
+    ) -> Result<Response<v1::GetRecordResponse>, Status> {
+        Err(Status::unimplemented("no workers here"))
+    }
+
     async fn checksum_shard(
         &self,
         _: Request<v1::ChecksumShardRequest>,
