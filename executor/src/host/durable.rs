@@ -216,7 +216,10 @@ impl HostState {
     pub(super) fn random_bytes(&mut self, function: &'static str, length: u64) -> wasmtime::Result<Vec<u8>> {
         let max = self.limits.random_bytes_max;
         if length > max {
-            return Err(LimitExceeded(format!("{length} random bytes asked for at once; the limit is {max}")).into());
+            return Err(LimitExceeded(format!(
+                "{length} random bytes asked for at once; the limit is {max}"
+            ))
+            .into());
         }
         let response = self.read_local(function, request(u64_value(length)), |state| {
             let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];

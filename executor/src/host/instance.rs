@@ -107,18 +107,15 @@ impl Instance {
         store.set_hostcall_fuel(options.guest.host_call_bytes_max);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|mut store| give_way(store.data_mut()));
-        let (interrupter, processor) = (
-            store.data().interrupter.clone(),
-            store.data().processor.clone(),
-        );
+        let (interrupter, processor) = (store.data().interrupter.clone(), store.data().processor.clone());
         let starting = processor.meter(component.pre().instantiate_async(&mut store));
-        let instance = match interrupter.run(starting).await
-        {
+        let instance = match interrupter.run(starting).await {
             Some(Ok(instance)) => instance,
             Some(Err(error)) => return Err(start_error(&error, store.data_mut())),
             None => return Err(StartError::Guest(CallError::Interrupted)),
         };
         store.data_mut().end_output();
+        store.data_mut().memory.start();
         let functions = vec![None; component.targets().len()];
         Ok(Self {
             store,
@@ -252,8 +249,7 @@ impl Instance {
         let state = self.store.data();
         let (interrupter, processor) = (state.interrupter.clone(), state.processor.clone());
         let calling = processor.meter(export.call_async(&mut self.store, arguments, results));
-        match interrupter.run(calling).await
-        {
+        match interrupter.run(calling).await {
             Some(Ok(())) => {}
             Some(Err(error)) => return Err(call_error(&error, self.store.data_mut())),
             None => return Err(CallError::Interrupted),
@@ -285,8 +281,7 @@ impl Instance {
         let state = self.store.data();
         let (interrupter, processor) = (state.interrupter.clone(), state.processor.clone());
         let dropping = processor.meter(resource.resource_drop_async(self.store.as_context_mut()));
-        match interrupter.run(dropping).await
-        {
+        match interrupter.run(dropping).await {
             Some(Ok(())) => Ok(()),
             Some(Err(error)) => Err(call_error(&error, self.store.data_mut())),
             None => Err(CallError::Interrupted),

@@ -8,12 +8,19 @@ use super::{HostState, Room};
 /// Most entries of a guest's function tables.
 const TABLE_ELEMENTS_MAX: usize = 1_000_000;
 
+/// Growth is recorded in steps of at least this many bytes. What an allocator takes in small pieces is not: it would move the
+/// indices of what guests and callers number by the oplog.
+const GROWTH_RECORDED: usize = 1 << 20;
+
 /// Linear memory of one guest: what it has and what it may have.
 pub(crate) struct Memory {
     bytes_max: usize,
     room: Arc<dyn Room>,
     used: usize,
     refused: bool,
+    /// Growth that no entry tells of yet.
+    unrecorded: usize,
+    has_started: bool,
 }
 
 /// The node has no room for the memory that the guest needs now. It has to make place and come back with a larger claim.
@@ -31,7 +38,23 @@ impl Memory {
             room,
             used: 0,
             refused: false,
+            unrecorded: 0,
+            has_started: false,
         }
+    }
+
+    /// The instance has started: memory that it begins with is in the Create entry.
+    pub(super) fn start(&mut self) {
+        self.has_started = true;
+    }
+
+    /// Growth that is worth an entry, if there is that much.
+    fn take_growth(&mut self, growth: usize) -> Option<u64> {
+        if !self.has_started {
+            return None;
+        }
+        self.unrecorded += growth;
+        (self.unrecorded >= GROWTH_RECORDED).then(|| std::mem::take(&mut self.unrecorded) as u64)
     }
 
     pub(super) fn bytes_max(&self) -> usize {
@@ -70,9 +93,9 @@ impl ResourceLimiterAsync for HostState {
             return Err(NoRoom { bytes }.into());
         }
         self.memory.used = total;
-        // Memory that an instance begins with is in the Create entry.
-        if current > 0 && self.journal.is_live() {
-            let delta = growth as u64;
+        if self.journal.is_live()
+            && let Some(delta) = self.memory.take_growth(growth)
+        {
             self.journal.append(Entry::GrowMemory(GrowMemoryEntry { delta }));
         }
         Ok(true)

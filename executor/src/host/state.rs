@@ -9,8 +9,8 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::{
-    GuestLimits, Interrupter, Outside, WorkerContext, control::Control, limiter::Memory, processor::Processor,
-    resources::ResourceTable, stdio::Stdio, waits::Waits, wasi::filesystem::Folder,
+    GuestLimits, Interrupter, Outside, WorkerContext, control::Control, limiter::Memory,
+    processor::Processor, resources::ResourceTable, stdio::Stdio, waits::Waits, wasi::filesystem::Folder,
 };
 use crate::{component::LoadedComponent, journal::Journal};
 

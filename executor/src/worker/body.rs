@@ -203,8 +203,7 @@ impl Body {
         {
             self.journal.take()?;
         }
-        let mut instance =
-            Instance::start(&self.component, context, self.journal.clone()).await?;
+        let mut instance = Instance::start(&self.component, context, self.journal.clone()).await?;
         seat.context.metrics.workers_loaded.increment();
         let unfinished = self.replay(&mut instance).await?;
         seat.activity.set_loaded(true);

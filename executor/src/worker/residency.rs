@@ -236,7 +236,7 @@ mod tests {
         assert_eq!(residency.memory_held(), 0);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_guest_grows_into_what_is_free_and_gives_up_after_a_while() {
         let residency = Residency::new(100, 10 * MIB);
         let (one, other) = (held(), held());

@@ -8,7 +8,9 @@ use std::{
 
 use kiln_executor::{
     component::{CacheOptions, Components, LoadedComponent},
-    host::{CallError, Engine, GuestLimits, HostOptions, Instance, Interrupter, WorkerContext, value::parse_wave},
+    host::{
+        CallError, Engine, GuestLimits, HostOptions, Instance, Interrupter, WorkerContext, value::parse_wave,
+    },
     journal::{Journal, MemoryOplog, Options},
 };
 use kiln_proto::{
@@ -103,7 +105,11 @@ impl Worker {
         };
         let worker = Self {
             component: load(bytes).await,
-            context: WorkerContext::new(id, ComponentVersion(0)),
+            context: WorkerContext {
+                // Nobody wakes a guest here.
+                suspend_after: std::time::Duration::MAX,
+                ..WorkerContext::new(id, ComponentVersion(0))
+            },
             oplog: Arc::new(MemoryOplog::default()),
         };
         let journal = worker.journal();

@@ -15,18 +15,50 @@ async fn a_hostile_guest_is_stopped_and_told_why() {
     for (function, arguments, kind, text) in [
         ("spin", &[][..], limit, "used more than 5 s of processor time"),
         ("spin-on-host", &[], limit, "used more than 5 s of processor time"),
-        ("devour", &[], TrapKind::ExceededMemoryLimit, "out of memory: a worker may use 67108864 bytes"),
+        (
+            "devour",
+            &[],
+            TrapKind::ExceededMemoryLimit,
+            "out of memory: a worker may use 67108864 bytes",
+        ),
         ("recurse", &[], TrapKind::StackOverflow, "call stack exhausted"),
-        ("flood", &["1000"], limit, "too much output: one invocation may write 1048576 bytes"),
+        (
+            "flood",
+            &["1000"],
+            limit,
+            "too much output: one invocation may write 1048576 bytes",
+        ),
         ("flood", &["0"], limit, "too much output"),
-        ("hoard", &[], limit, "too many resources: a worker may hold 10000 at a time"),
-        ("shout", &["100000"], limit, "a log message of 100000 bytes; the limit is 65536"),
+        (
+            "hoard",
+            &[],
+            limit,
+            "too many resources: a worker may hold 10000 at a time",
+        ),
+        (
+            "shout",
+            &["100000"],
+            limit,
+            "a log message of 100000 bytes; the limit is 65536",
+        ),
         ("shout", &["4000000"], TrapKind::Other, "fuel"),
-        ("random", &["2000000"], limit, "2000000 random bytes asked for at once; the limit is 1048576"),
+        (
+            "random",
+            &["2000000"],
+            limit,
+            "2000000 random bytes asked for at once; the limit is 1048576",
+        ),
     ] {
         let mut instance = worker.start().await;
-        let error = call(&mut instance, function, arguments).await.expect_err(function);
-        let CallError::Trap { kind: actual, message, .. } = error else {
+        let error = call(&mut instance, function, arguments)
+            .await
+            .expect_err(function);
+        let CallError::Trap {
+            kind: actual,
+            message,
+            ..
+        } = error
+        else {
             panic!("{function}: {error:?}")
         };
         assert_eq!(actual, kind, "{function}: {message}");
@@ -67,7 +99,9 @@ async fn growth_is_recorded_and_waits_for_room_outside_the_guest() {
         })
         .sum();
     assert_eq!(before + grown, instance.memory_bytes() as u64);
-    let error = call(&mut instance, "keep", &["8000000"]).await.expect_err("no room");
+    let error = call(&mut instance, "keep", &["8000000"])
+        .await
+        .expect_err("no room");
     let CallError::OutOfMemory { bytes } = error else {
         panic!("{error:?}")
     };

@@ -36,7 +36,9 @@ pub(in crate::host) fn add_to_linker(linker: &mut Linker<HostState>) -> wasmtime
             state.record_logs();
             let (bytes, max) = (context.len() + message.len(), state.limits.log_message_bytes_max);
             if bytes > max {
-                return Err(LimitExceeded(format!("a log message of {bytes} bytes; the limit is {max}")).into());
+                return Err(
+                    LimitExceeded(format!("a log message of {bytes} bytes; the limit is {max}")).into(),
+                );
             }
             state.stdio.count(bytes)?;
             state.record_log(LogEntry {

@@ -167,12 +167,13 @@ impl HostDescriptor for HostState {
         Ok(bytes.len() as Filesize)
     }
 
-    async fn read_directory(
-        &mut self,
-        fd: Resource<Descriptor>,
-    ) -> FsResult<Resource<DirectoryEntryStream>> {
+    async fn read_directory(&mut self, fd: Resource<Descriptor>) -> FsResult<Resource<DirectoryEntryStream>> {
         let unsorted = of_guest(self.filesystem().read_directory(fd).await)?;
-        let entries = self.table.delete(unsorted)?.into_iter().collect::<FsResult<_>>()?;
+        let entries = self
+            .table
+            .delete(unsorted)?
+            .into_iter()
+            .collect::<FsResult<_>>()?;
         let listing = self.table.push(Listing::new(entries))?;
         Ok(Resource::new_own(listing.rep()))
     }
@@ -185,7 +186,9 @@ impl HostDescriptor for HostState {
         let mut stat = self.filesystem().stat(borrowed(&fd)).await?;
         make_alike(&mut stat);
         let name = "filesystem::types::descriptor::stat";
-        let recorded = self.record_times(name, NOTHING, &mut stat).map_err(FsError::trap)?;
+        let recorded = self
+            .record_times(name, NOTHING, &mut stat)
+            .map_err(FsError::trap)?;
         if let Some(times) = recorded
             && !self.folder.is_read_only(self.metadata(&fd)?.ino())
         {
@@ -260,12 +263,7 @@ impl HostDescriptor for HostState {
         self.rename(fd, old_path, new_fd, new_path).await
     }
 
-    async fn symlink_at(
-        &mut self,
-        fd: Resource<Descriptor>,
-        target: String,
-        path: String,
-    ) -> FsResult<()> {
+    async fn symlink_at(&mut self, fd: Resource<Descriptor>, target: String, path: String) -> FsResult<()> {
         self.symlink(fd, target, path).await
     }
 

@@ -25,7 +25,10 @@ impl Folder {
     pub(in crate::host) fn new(scratch: Option<&Path>, limits: &GuestLimits) -> io::Result<Self> {
         Ok(Self {
             dir: scratch.map(tempfile::tempdir_in).transpose()?,
-            quota: Arc::new(Mutex::new(Quota::new(limits.folder_bytes_max, limits.folder_files_max))),
+            quota: Arc::new(Mutex::new(Quota::new(
+                limits.folder_bytes_max,
+                limits.folder_files_max,
+            ))),
             numbers: Numbers::default(),
             read_only: HashSet::new(),
         })

@@ -10,8 +10,8 @@ use wasmtime_wasi::{
         bindings::{
             clocks::wall_clock::Datetime,
             filesystem::types::{
-                DescriptorFlags, DescriptorStat, HostDescriptor, MetadataHashValue, NewTimestamp,
-                OpenFlags, PathFlags,
+                DescriptorFlags, DescriptorStat, HostDescriptor, MetadataHashValue, NewTimestamp, OpenFlags,
+                PathFlags,
             },
         },
     },
@@ -60,8 +60,8 @@ impl HostState {
         open_flags: OpenFlags,
         flags: DescriptorFlags,
     ) -> FsResult<Resource<Descriptor>> {
-        let changes =
-            open_flags.intersects(OpenFlags::CREATE | OpenFlags::TRUNCATE) || flags.contains(DescriptorFlags::WRITE);
+        let changes = open_flags.intersects(OpenFlags::CREATE | OpenFlags::TRUNCATE)
+            || flags.contains(DescriptorFlags::WRITE);
         let before = if changes {
             self.look_up(&fd, path_flags, &path).await
         } else {
@@ -72,7 +72,10 @@ impl HostState {
             None if open_flags.contains(OpenFlags::CREATE) => self.check_new_file()?,
             None => {}
         }
-        let opening = self.filesystem().open_at(fd, path_flags, path, open_flags, flags).await;
+        let opening = self
+            .filesystem()
+            .open_at(fd, path_flags, path, open_flags, flags)
+            .await;
         let opened = of_guest(opening)?;
         let Descriptor::File(file) = self.table.get(&opened)? else {
             return Ok(opened);
@@ -190,7 +193,10 @@ impl HostState {
         flags: PathFlags,
         path: String,
     ) -> FsResult<DescriptorStat> {
-        let statted = self.filesystem().stat_at(borrowed(&fd), flags, path.clone()).await;
+        let statted = self
+            .filesystem()
+            .stat_at(borrowed(&fd), flags, path.clone())
+            .await;
         let mut stat = of_guest(statted)?;
         make_alike(&mut stat);
         let name = "filesystem::types::descriptor::stat_at";

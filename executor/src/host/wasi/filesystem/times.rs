@@ -100,7 +100,8 @@ impl Times {
 }
 
 fn system_time(time: Datetime) -> Option<SystemTime> {
-    let since = Duration::from_secs(time.seconds).checked_add(Duration::from_nanos(time.nanoseconds.into()))?;
+    let since =
+        Duration::from_secs(time.seconds).checked_add(Duration::from_nanos(time.nanoseconds.into()))?;
     SystemTime::UNIX_EPOCH.checked_add(since)
 }
 
@@ -117,12 +118,7 @@ impl HostState {
             times.show(stat);
             return Ok(Some(times));
         }
-        self.record(
-            function,
-            CallKind::ReadLocal,
-            request,
-            Times::of(stat).to_value(),
-        );
+        self.record(function, CallKind::ReadLocal, request, Times::of(stat).to_value());
         Ok(None)
     }
 }
