@@ -42,5 +42,6 @@ pub(super) fn executor(config: &Config, address: &str) -> kiln_executor::Options
     options.limits.component_bytes_max = config.executor.component_size_max.bytes();
     options.limits.loaded_workers_max = config.executor.loaded_workers_max;
     options.limits.idle_timeout = config.executor.idle_timeout.0;
+    options.limits.storage = config.applications.limits();
     options
 }

@@ -10,9 +10,12 @@
 //! * [`env`] – the environment variables that a guest sees
 //! * `dynamic` – interfaces that exist in several shapes, bound by the shape that a component declares
 //! * `golem` – the runtime interfaces of `golem:*`
+//! * `keyvalue`, `blobstore` – storage of applications, one interface a file; [`Storage`] – where it is kept
 //! * `wasi` – the WASI interfaces whose results are recorded, one file each
 
+mod blobstore;
 mod cluster;
+mod content_stream;
 mod control;
 mod durable;
 mod dynamic;
@@ -24,19 +27,24 @@ mod golem;
 pub mod idempotency;
 mod instance;
 mod interrupt;
+mod keyvalue;
 mod leave;
 mod limiter;
 mod linker;
 mod outside;
 mod payload;
+mod recorded;
 mod resources;
+mod spool;
 mod state;
 mod stdio;
+mod storage;
 pub mod value;
 mod waits;
 mod wasi;
 
 pub use cluster::{Cluster, NoCluster, WorkersPage, WorkersQuery};
+pub(crate) use content_stream::ContentRange;
 pub use control::Failures;
 pub(crate) use dynamic::Catalog;
 pub use engine::{Engine, EngineError, HostOptions};
@@ -48,3 +56,4 @@ pub(crate) use linker::{catalog, is_offered, linker};
 pub use outside::{Outside, SystemOutside};
 pub(crate) use state::HostState;
 pub use state::Invocation;
+pub use storage::{Content, NoStorage, ObjectName, Storage, StorageLimits};

@@ -1,4 +1,8 @@
-use std::{io, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use kiln_proto::{
     ids::IdempotencyKey,
@@ -55,6 +59,8 @@ pub(crate) struct HostState {
     pub(super) http: WasiHttpCtx,
     /// Resources of the host that the guest holds: streams, pollables, descriptors.
     pub(super) table: WasiTable,
+    /// Where files lie that are too large for memory.
+    pub(super) scratch: PathBuf,
     /// The guest's file system; removed with the instance.
     pub(super) _folder: Option<TempDir>,
 }
@@ -92,6 +98,9 @@ impl HostState {
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
             table: WasiTable::new(),
+            scratch: component
+                .scratch()
+                .map_or_else(std::env::temp_dir, Path::to_owned),
             _folder: folder,
             context: Arc::new(context),
         })

@@ -8,6 +8,8 @@ mod crash;
 mod effects;
 mod failures;
 mod fixture;
+mod memory_storage;
 mod pool;
 mod resources;
+mod storage;
 mod values;

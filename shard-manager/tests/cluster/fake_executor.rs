@@ -189,6 +189,34 @@ impl ShardService for FakeShards {
         Err(Status::unimplemented("no workers here"))
     }
 
+    async fn operate_shard(
+        &self,
+        _: Request<v1::OperateShardRequest>,
+    ) -> Result<Response<v1::OperateShardResponse>, Status> {
+        Err(Status::unimplemented("no workers here"))
+    }
+
+    async fn get_record(
+        &self,
+        _: Request<v1::GetRecordRequest>,
+    ) -> Result<Response<v1::GetRecordResponse>, Status> {
+        Err(Status::unimplemented("no workers here"))
+    }
+
+    async fn write_storage(
+        &self,
+        _: Request<v1::WriteStorageRequest>,
+    ) -> Result<Response<v1::WriteStorageResponse>, Status> {
+        Err(Status::unimplemented("no workers here"))
+    }
+
+    async fn read_storage(
+        &self,
+        _: Request<v1::ReadStorageRequest>,
+    ) -> Result<Response<v1::ReadStorageResponse>, Status> {
+        Err(Status::unimplemented("no workers here"))
+    }
+
     async fn checksum_shard(
         &self,
         _: Request<v1::ChecksumShardRequest>,
