@@ -19,6 +19,8 @@ use crate::shard::Owned;
 const CONTENTS_AT_ONCE: usize = 32;
 /// Containers of one shard that are swept in one turn.
 const CONTAINERS_AT_ONCE: usize = 8;
+/// Writers are looked up in one of so many turns: to forget them is not urgent.
+const TURNS_BETWEEN_WRITERS: u64 = 12;
 /// Objects that one command removes.
 const OBJECTS_AT_ONCE: u32 = 256;
 
@@ -27,14 +29,16 @@ pub(crate) async fn collect(storage: Storage) {
     let mut turn = tokio::time::interval(storage.limits.collect_interval);
     turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut rounds = writers::Rounds::default();
-    loop {
+    for number in 0_u64.. {
         turn.tick().await;
         for owned in storage.router.shards.all_owned() {
             // What fails now is due again in the next turn.
             if let Err(error) = storage.collect_shard(&owned).await {
                 tracing::debug!(shard = %owned.id(), %error, "the collector was interrupted");
             }
-            storage.forget_writers(&owned, &mut rounds).await;
+            if number.is_multiple_of(TURNS_BETWEEN_WRITERS) {
+                storage.forget_writers(&owned, &mut rounds).await;
+            }
         }
     }
 }
