@@ -4,7 +4,10 @@
 //! * `types`, `container`, `blobstore` – the interfaces, one file each
 //! * `names` – the listing of a container's objects
 
-#![allow(unreachable_pub, reason = "the generated bindings give the types of the guest's handles on")]
+#![allow(
+    unreachable_pub,
+    reason = "the generated bindings give the types of the guest's handles on"
+)]
 
 mod bindings;
 #[allow(

@@ -5,7 +5,10 @@
 //! * `eventual`, `eventual_batch`, `atomic`, `cache` – the interfaces, one file each
 //! * `calls` – the calls on storage that several interfaces make
 
-#![allow(unreachable_pub, reason = "the generated bindings give the types of the guest's handles on")]
+#![allow(
+    unreachable_pub,
+    reason = "the generated bindings give the types of the guest's handles on"
+)]
 
 mod atomic;
 mod bindings;
