@@ -217,6 +217,13 @@ impl ShardService for FakeShards {
         Err(Status::unimplemented("no workers here"))
     }
 
+    async fn watch_shard(
+        &self,
+        _: Request<v1::WatchShardRequest>,
+    ) -> Result<Response<v1::WatchShardResponse>, Status> {
+        Err(Status::unimplemented("no workers here"))
+    }
+
     async fn checksum_shard(
         &self,
         _: Request<v1::ChecksumShardRequest>,
