@@ -2,7 +2,8 @@
 
 use kiln_proto::v1::{
     BeginIndexEntry, EmptyEntry, ExportedFunctionCompletedEntry, FailedUpdateEntry, KeyEntry, LogEntry,
-    PendingUpdateEntry, RegionEntry, RetryPolicy, SuccessfulUpdateEntry, WorkerId, error_entry::Kind,
+    PendingUpdateEntry, RegionEntry, RetryPolicy, SuccessfulUpdateEntry, SuspendEntry, WorkerId,
+    error_entry::Kind,
 };
 
 use super::*;
@@ -118,12 +119,17 @@ fn status_is_what_the_last_entries_say() {
         ),
         (
             "asleep",
-            vec![create(), invoked("k"), empty(Entry::Suspend)],
+            vec![create(), invoked("k"), Entry::Suspend(SuspendEntry::default())],
             Suspended,
         ),
         (
             "woken",
-            vec![create(), invoked("k"), empty(Entry::Suspend), empty(Entry::NoOp)],
+            vec![
+                create(),
+                invoked("k"),
+                Entry::Suspend(SuspendEntry::default()),
+                empty(Entry::NoOp),
+            ],
             Running,
         ),
         (
@@ -193,7 +199,7 @@ fn status_is_what_the_last_entries_say() {
             vec![
                 create(),
                 invoked("k"),
-                empty(Entry::Suspend),
+                Entry::Suspend(SuspendEntry::default()),
                 Entry::Log(LogEntry::default()),
             ],
             Running,
