@@ -94,6 +94,12 @@ pub(crate) enum Command {
     /// Call, create and look at workers
     #[command(subcommand)]
     Worker(command::worker::Command),
+    /// List, read and write the keys of applications
+    #[command(subcommand)]
+    Kv(command::kv::Command),
+    /// List, read and write the blobs of applications
+    #[command(subcommand)]
+    Blob(command::blob::Command),
     /// Found a cluster and look at it
     #[command(subcommand)]
     Cluster(command::cluster::Command),

@@ -19,6 +19,7 @@ mod enumerate;
 mod options;
 mod retry;
 mod routes;
+mod storage;
 mod worker;
 
 pub use address::Address;
@@ -27,3 +28,4 @@ pub use component::Upload;
 pub use enumerate::{WorkerStream, WorkerWatch};
 pub use kiln_proto::Error;
 pub use options::Options;
+pub use storage::{Download, NewObject, Source};

@@ -3,7 +3,12 @@ use std::sync::{Arc, OnceLock};
 use kiln_proto::Error;
 
 use crate::{
-    Limits, host::Cluster, metrics::Metrics, registry::Registry, route::ClusterView, worker::Residency,
+    Limits,
+    host::{Cluster, Storage},
+    metrics::Metrics,
+    registry::Registry,
+    route::ClusterView,
+    worker::Residency,
 };
 
 /// What all shards and workers of a node share.
@@ -15,6 +20,10 @@ pub(crate) struct Context {
     pub(crate) residency: Residency,
     /// The way from a worker to others; there once the node has started.
     pub(crate) way_out: OnceLock<Arc<dyn Cluster>>,
+    /// Chunks of blobs that are being replicated from here.
+    pub(crate) chunk_slots: tokio::sync::Semaphore,
+    /// Keys and blobs of the cluster; there once the node has started.
+    pub(crate) storage: OnceLock<Arc<dyn Storage>>,
 }
 
 impl Context {
@@ -26,5 +35,14 @@ impl Context {
         self.way_out
             .get()
             .ok_or_else(|| Error::unavailable("the node is still starting"))
+    }
+
+    /// Keys and blobs of the cluster.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` while the node starts.
+    pub(crate) fn storage(&self) -> Result<Arc<dyn Storage>, Error> {
+        let storage = self.storage.get().cloned();
+        storage.ok_or_else(|| Error::unavailable("the node is still starting"))
     }
 }

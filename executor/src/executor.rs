@@ -5,7 +5,10 @@ use std::{
 
 use kiln_proto::Error;
 use kiln_store::Store;
-use tokio::{sync::watch, task::AbortHandle};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::AbortHandle,
+};
 use tonic::service::Routes;
 
 use crate::{
@@ -22,9 +25,13 @@ use crate::{
     registry::Registry,
     route::{Channels, ClusterView, Router},
     shard::{Shards, sweep},
+    storage::{self, Storage},
     way_out::WayOut,
     worker::Residency,
 };
+
+/// Chunks of blobs that the shards of a node replicate at the same time. Each is held by the log for a moment.
+const CHUNKS_UNDER_WAY: usize = 16;
 
 /// A node's executor: owns shards, runs their workers, serves the public API. Clones share it.
 ///
@@ -67,6 +74,8 @@ impl Executor {
             residency: Residency::new(options.limits.loaded_workers_max, options.limits.memory_bytes_max),
             limits: options.limits.clone(),
             way_out: OnceLock::new(),
+            chunk_slots: Semaphore::new(CHUNKS_UNDER_WAY),
+            storage: OnceLock::new(),
         });
         let shards = Arc::new(Shards::new(store.cloned(), context.clone()));
         resume(&shards, store).await?;
@@ -99,6 +108,12 @@ impl Executor {
             shards: shards.clone(),
             context: context.clone(),
         });
+        let storage = Storage::new(router.clone());
+        // Set once, here; workers that are recovered before this wait for it.
+        let _ = context.storage.set(Arc::new(storage.clone()));
+        if store.is_some() {
+            tasks.push(tokio::spawn(storage::collect(storage.clone())).abort_handle());
+        }
         let enumerator = Arc::new(Enumerator {
             router: router.clone(),
             registry: registry.clone(),
@@ -108,6 +123,7 @@ impl Executor {
             registry,
             context: context.clone(),
             enumerator,
+            storage,
         });
         // Set once, here; workers that are recovered before this wait for it.
         let _ = context.way_out.set(Arc::new(WayOut::new(&api)));

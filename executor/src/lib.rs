@@ -9,6 +9,7 @@
 //! * `prefetch` – compiles new components before they are called
 //! * `shard` – replicas on this node: opened when led, closed at once when not, recovered, reconciled with the map
 //! * `way_out` – from a worker to others: what the host asks of the cluster
+//! * `storage` – keys and blobs of applications, over all shards
 //! * `worker` – one actor a loaded worker; `invoke` – accepting, ending and retrying invocations
 //! * [`enumerate`] – listing and counting workers over all shards
 //! * [`component`] – from uploaded bytes to something that can be instantiated
@@ -36,6 +37,7 @@ mod registry;
 pub mod replay;
 mod route;
 mod shard;
+mod storage;
 mod way_out;
 mod worker;
 

@@ -1,6 +1,6 @@
 use std::{path::PathBuf, time::Duration};
 
-use crate::host::HostOptions;
+use crate::host::{HostOptions, StorageLimits};
 
 /// How an executor runs.
 #[derive(Debug, Clone)]
@@ -48,6 +48,8 @@ pub struct Limits {
     pub unrecorded_run_max: Duration,
     /// A guest that waits for a moment further away than this, or for a promise, leaves memory meanwhile.
     pub suspend_after: Duration,
+    /// What applications may store.
+    pub storage: StorageLimits,
 }
 
 impl Default for Options {
@@ -80,6 +82,7 @@ impl Default for Limits {
             control_timeout: Duration::from_secs(60),
             unrecorded_run_max: Duration::from_millis(250),
             suspend_after: crate::host::SUSPEND_AFTER_DEFAULT,
+            storage: StorageLimits::default(),
         }
     }
 }

@@ -155,6 +155,9 @@ impl Registry {
     pub(crate) async fn add(&self, new: NewVersion) -> Result<v1::ComponentVersion, Error> {
         check_name(&new.header.name)?;
         check_indexed(&new.header)?;
+        if !new.header.application.is_empty() {
+            check_name(&new.header.application)?;
+        }
         let loaded = self.components.add(new.bytes.clone()).await?;
         let digest = Bytes::copy_from_slice(&loaded.digest().0);
         let chunks = self.put_blob(&digest, &new.bytes).await?;
@@ -166,6 +169,7 @@ impl Registry {
             env: new.header.env,
             indexed_env: new.header.indexed_env,
             indexed_config: new.header.indexed_config,
+            application: new.header.application,
             digest,
             size: new.bytes.len() as u64,
             chunks,

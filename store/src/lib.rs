@@ -24,8 +24,8 @@ pub use machine::Machine;
 pub use options::Options;
 pub use raft::{COMMAND_BYTES_MAX, Group, Leadership, Peers};
 pub use shard::{
-    AccessPath, Before, Change, Changes, Checksum, Due, Facts, Hit, Position, Shard, ShardMachine, Stream,
-    Tally, Variable, VariableKind, View, WorkerNumber,
+    AccessPath, Before, Change, Changes, Checksum, Due, DueGarbage, Facts, Hit, Position, Shard,
+    ShardMachine, StoredObject, Stream, Tally, Variable, VariableKind, View, WorkerNumber,
 };
 pub use stats::Stats;
 pub use store::Store;

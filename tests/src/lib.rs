@@ -4,6 +4,7 @@
 //! * [`node`] – one `kiln server` process: start, kill -9, stop and continue
 //! * [`kiln`] – the `kiln` command as a user runs it
 //! * [`load`] – callers with idempotency keys, and what they were told
+//! * [`storage`] – workers that use keys, and what a history of a swapped number must look like
 //! * [`inspect`] – what must hold at the end: counters, oplogs, replicas
 //! * [`guests`] – where the built components are
 //! * [`ports`] – addresses that a restarted node can have again
@@ -17,5 +18,6 @@ pub mod kiln;
 pub mod load;
 pub mod node;
 pub mod ports;
+pub mod storage;
 pub mod up;
 pub mod wait;

@@ -86,6 +86,12 @@ fn describe(status: &GetClusterStatusResponse) -> String {
             status.executors_alive, status.executors
         ),
     ];
+    lines.extend(status.storage.iter().map(|used| {
+        format!(
+            "storage    {}: {} keys of {} bytes; {} objects of {} bytes in {} containers",
+            used.application, used.keys, used.key_bytes, used.objects, used.object_bytes, used.containers
+        )
+    }));
     lines.extend(
         status
             .problems

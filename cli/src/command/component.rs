@@ -41,6 +41,9 @@ pub(crate) struct Add {
     /// Give every invocation a fresh instance
     #[arg(long)]
     ephemeral: bool,
+    /// The application whose keys and blobs its workers use
+    #[arg(long, default_value = "default", value_name = "NAME")]
+    application: String,
     /// Environment variable of all its workers
     #[arg(long, value_name = "KEY=VALUE", value_parser = refs::pair)]
     env: Vec<KeyValue>,
@@ -87,6 +90,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
             name,
             file,
             ephemeral,
+            application,
             env,
             indexed,
         }) => {
@@ -95,6 +99,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
                 UploadHeader {
                     name,
                     ephemeral,
+                    application,
                     env,
                     indexed_env: indexed.index_env,
                     indexed_config: indexed.index_config,

@@ -1,10 +1,12 @@
 //! What each command does, one noun a file.
 
+pub(crate) mod blob;
 pub(crate) mod cluster;
 pub(crate) mod completion;
 pub(crate) mod component;
 pub(crate) mod config;
 pub(crate) mod enumerate;
+pub(crate) mod kv;
 mod refs;
 pub(crate) mod worker;
 
@@ -23,6 +25,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Server(args) => server::run(args),
         Command::Component(command) => client_runtime()?.block_on(component::run(&global, command)),
         Command::Worker(command) => client_runtime()?.block_on(worker::run(&global, command)),
+        Command::Kv(command) => client_runtime()?.block_on(kv::run(&global, command)),
+        Command::Blob(command) => client_runtime()?.block_on(blob::run(&global, command)),
         Command::Cluster(command) => client_runtime()?.block_on(cluster::run(&global, command)),
         Command::Bench(command) => bench::run(&global, command),
         Command::Config(command) => config::run(&global, command),

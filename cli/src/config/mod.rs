@@ -4,6 +4,7 @@
 //! * [`load`] – the layers put together, with all problems at once
 //! * [`dump`] – the effective values and where each came from
 
+mod applications;
 mod dump;
 mod load;
 mod problems;

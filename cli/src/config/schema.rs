@@ -3,7 +3,10 @@ use std::{path::PathBuf, time::Duration};
 use kiln_client::Address;
 use serde::{Deserialize, Serialize};
 
-use super::units::{Size, Span};
+use super::{
+    applications::Applications,
+    units::{Size, Span},
+};
 use crate::args::{DEFAULT_GRPC, DEFAULT_HTTP};
 
 /// Everything that can be set.
@@ -13,6 +16,7 @@ pub(crate) struct Config {
     pub(crate) cluster: Cluster,
     pub(crate) manager: Manager,
     pub(crate) executor: Executor,
+    pub(crate) applications: Applications,
     pub(crate) raft: Raft,
     pub(crate) storage: Storage,
     pub(crate) api: Api,
@@ -225,7 +229,7 @@ impl Default for Log {
 impl Config {
     /// Sentences about values that make no sense, alone or together.
     pub(crate) fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
+        let mut problems = self.applications.problems();
         let mut require = |holds: bool, text: &str| {
             if !holds {
                 problems.push(text.to_owned());

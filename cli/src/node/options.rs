@@ -60,5 +60,6 @@ pub(super) fn executor(config: &Config, address: &str) -> kiln_executor::Options
     options.limits.memory_bytes_max = config.executor.memory_max.0;
     options.limits.compile_time_max = config.executor.compile_time_max.0;
     options.host.guest = guest(&config.executor);
+    options.limits.storage = config.applications.limits();
     options
 }

@@ -9,6 +9,7 @@ use crate::{
     operations::{Invocation, On},
     registry::{NewVersion, Registry},
     route::{Operation, Patience, Router},
+    storage::Storage,
 };
 
 /// What callers can do, whatever protocol they speak.
@@ -17,6 +18,7 @@ pub(crate) struct Api {
     pub(crate) registry: Arc<Registry>,
     pub(crate) context: Arc<Context>,
     pub(crate) enumerator: Arc<Enumerator>,
+    pub(crate) storage: Storage,
 }
 
 impl Api {

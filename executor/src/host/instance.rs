@@ -10,8 +10,8 @@ use wasmtime::{
 };
 
 use super::{
-    CallError, Cluster, Failures, HostState, Interrupter, Invocation, NoCluster, Outside, Room, StartError,
-    SystemOutside, TrapKind, Unbounded,
+    CallError, Cluster, Failures, HostState, Interrupter, Invocation, NoCluster, NoStorage, Outside, Room,
+    StartError, Storage, SystemOutside, TrapKind, Unbounded,
     failure::{call_error, start_error},
     value::{ArgumentError, check_arguments, lift, lower},
 };
@@ -38,6 +38,10 @@ pub struct WorkerContext {
     pub env: Vec<(String, String)>,
     /// Its configuration variables.
     pub config: Vec<(String, String)>,
+    /// The application whose keys and blobs it uses.
+    pub application: String,
+    /// Where those are.
+    pub storage: Arc<dyn Storage>,
     /// Where time and randomness come from.
     pub outside: Arc<dyn Outside>,
     /// Whom the host asks about other workers.
@@ -65,6 +69,8 @@ impl WorkerContext {
             args: Vec::new(),
             env: Vec::new(),
             config: Vec::new(),
+            application: "default".to_owned(),
+            storage: Arc::new(NoStorage::default()),
             outside,
             cluster: Arc::new(NoCluster),
             retry_policy: retry::DEFAULT,

@@ -18,6 +18,15 @@ const OFFERED: &[(&str, &str)] = &[
     ("wasi:cli/terminal-stdout", "0.2."),
     ("wasi:cli/terminal-stderr", "0.2."),
     ("wasi:config/store", "0.2.0-draft"),
+    ("wasi:blobstore/blobstore", ""),
+    ("wasi:blobstore/container", ""),
+    ("wasi:blobstore/types", ""),
+    ("wasi:keyvalue/atomic", "0.1."),
+    ("wasi:keyvalue/cache", "0.1."),
+    ("wasi:keyvalue/eventual", "0.1."),
+    ("wasi:keyvalue/eventual-batch", "0.1."),
+    ("wasi:keyvalue/types", "0.1."),
+    ("wasi:keyvalue/wasi-keyvalue-error", "0.1."),
     ("wasi:clocks/monotonic-clock", "0.2."),
     ("wasi:clocks/wall-clock", "0.2."),
     ("wasi:filesystem/types", "0.2."),
@@ -88,5 +97,7 @@ fn add_durable(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     linker.allow_shadowing(false);
     super::wasi::config::add_to_linker(linker)?;
     super::wasi::logging::add_to_linker(linker)?;
+    super::keyvalue::add_to_linker(linker)?;
+    super::blobstore::add_to_linker(linker)?;
     Ok(())
 }

@@ -11,9 +11,12 @@
 //! * [`env`] – the environment variables that a guest sees
 //! * `dynamic` – interfaces that exist in several shapes, bound by the shape that a component declares
 //! * `golem` – the runtime interfaces of `golem:*`
+//! * `keyvalue`, `blobstore` – storage of applications, one interface a file; [`Storage`] – where it is kept
 //! * `wasi` – the WASI interfaces whose results are recorded, one file each
 
+mod blobstore;
 mod cluster;
+mod content_stream;
 mod control;
 mod durable;
 mod dynamic;
@@ -25,6 +28,7 @@ mod golem;
 pub mod idempotency;
 mod instance;
 mod interrupt;
+mod keyvalue;
 mod leave;
 mod limiter;
 mod limits;
@@ -32,15 +36,19 @@ mod linker;
 mod outside;
 mod payload;
 mod processor;
+mod recorded;
 mod resources;
 mod room;
+mod spool;
 mod state;
 mod stdio;
+mod storage;
 pub mod value;
 mod waits;
 mod wasi;
 
 pub use cluster::{Cluster, NoCluster, WorkersPage, WorkersQuery};
+pub(crate) use content_stream::ContentRange;
 pub use control::Failures;
 pub(crate) use dynamic::Catalog;
 pub use engine::{Engine, EngineError, HostOptions};
@@ -54,3 +62,4 @@ pub use outside::{Outside, SystemOutside};
 pub use room::{Room, Unbounded};
 pub(crate) use state::HostState;
 pub use state::Invocation;
+pub use storage::{Content, NoStorage, ObjectName, Storage, StorageLimits};

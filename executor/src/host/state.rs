@@ -1,4 +1,8 @@
-use std::{io, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use kiln_proto::{
     ids::IdempotencyKey,
@@ -56,6 +60,8 @@ pub(crate) struct HostState {
     pub(super) http: WasiHttpCtx,
     /// Resources of the host that the guest holds: streams, pollables, descriptors.
     pub(super) table: WasiTable,
+    /// Where files lie that are too large for memory.
+    pub(super) scratch: PathBuf,
     /// The guest's files.
     pub(super) folder: Folder,
 }
@@ -94,6 +100,9 @@ impl HostState {
             monotonic_floor_ns: 0,
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
+            scratch: component
+                .scratch()
+                .map_or_else(std::env::temp_dir, Path::to_owned),
             table,
             folder,
             context: Arc::new(context),

@@ -90,6 +90,8 @@ struct State {
     tail: Tail,
     /// The last entry, replayed or appended, that is no hint.
     current: OplogIndex,
+    /// Of the Create entry, once that has been replayed or appended.
+    created_at_ns: u64,
     commits: u64,
 }
 
@@ -105,6 +107,7 @@ impl Journal {
             cursor,
             tail: Tail::after(options.last),
             current: OplogIndex::NONE,
+            created_at_ns: 0,
             commits: 0,
         };
         Ok(Self {
@@ -144,6 +147,12 @@ impl Journal {
         self.shared.state.lock().current
     }
 
+    /// When the worker was created: it tells one from an earlier worker of the same name.
+    #[must_use]
+    pub fn created_at_ns(&self) -> u64 {
+        self.shared.state.lock().created_at_ns
+    }
+
     /// The next recorded entry that replay has to match, with hints and skipped regions passed over. `None` when live.
     #[must_use]
     pub fn peek(&self) -> Option<(OplogIndex, Arc<OplogEntry>)> {
@@ -158,8 +167,11 @@ impl Journal {
         let shared = &*self.shared;
         let mut state = shared.state.lock();
         let taken = state.cursor.take(&*shared.store, &shared.worker)?;
-        if let Some((index, _)) = &taken {
+        if let Some((index, entry)) = &taken {
             state.current = state.cursor.reached_by(*index);
+            if matches!(entry.entry, Some(Entry::Create(_))) {
+                state.created_at_ns = entry.timestamp_ns;
+            }
         }
         Ok(taken)
     }
@@ -175,6 +187,9 @@ impl Journal {
         let mut state = self.shared.state.lock();
         let entry = entry(state.tail.next_index());
         let is_hint = is_hint(&entry);
+        if matches!(entry, Entry::Create(_)) {
+            state.created_at_ns = timestamp_ns;
+        }
         let index = state.tail.push(&OplogEntry {
             timestamp_ns,
             entry: Some(entry),

@@ -132,6 +132,8 @@ impl Body {
             args: create.args.clone(),
             env: guest_environment(&pairs(&version.env), &pairs(&create.env), &seat.id, number),
             config: pairs(&create.config),
+            application: application_of(version).to_owned(),
+            storage: seat.context.storage()?,
             outside: Arc::new(SystemOutside),
             cluster: seat.context.cluster()?.clone(),
             retry_policy: retry::DEFAULT,
@@ -308,6 +310,14 @@ async fn commit(journal: &Journal, is_committing: &AtomicBool) -> Result<(), jou
     let committed = journal.commit().await;
     is_committing.store(false, Ordering::Relaxed);
     committed.map(|_| ())
+}
+
+/// Versions from before there were applications are of the default one.
+fn application_of(version: &v1::ComponentVersion) -> &str {
+    match version.application.as_str() {
+        "" => "default",
+        name => name,
+    }
 }
 
 fn pairs(list: &[KeyValue]) -> Vec<(String, String)> {

@@ -126,7 +126,11 @@ impl Worker {
 
     /// Loads the worker: an instance that has yet to replay what is recorded.
     pub(crate) async fn start(&self) -> Instance {
-        let journal = self.journal();
+        self.start_with(self.journal()).await
+    }
+
+    /// As [`Worker::start`], with an oplog of the caller's.
+    pub(crate) async fn start_with(&self, journal: Journal) -> Instance {
         journal.take().expect("a readable oplog").expect("a Create entry");
         let context = WorkerContext {
             interrupter: Interrupter::default(),

@@ -10,6 +10,8 @@ mod failures;
 mod files;
 mod fixture;
 mod limits;
+mod memory_storage;
 mod pool;
 mod resources;
+mod storage;
 mod values;

@@ -37,6 +37,7 @@ pub(super) fn apply_register(state: &mut Transaction<'_>, register: Register) ->
     if let Err(refusal) = check_blob(state, &request)? {
         return Ok(Err(refusal));
     }
+    let application = application(state, &component, &request)?;
     let version = v1::ComponentVersion {
         component_id: component.component_id.clone(),
         name: component.name.clone(),
@@ -48,9 +49,34 @@ pub(super) fn apply_register(state: &mut Transaction<'_>, register: Register) ->
         created_at_ns: now_ns,
         indexed_env: request.indexed_env,
         indexed_config: request.indexed_config,
+        application,
     };
     put_version(state, &component, &version, &request.request_token);
     Ok(Ok(Some(Outcome::Component(version))))
+}
+
+/// Workers keep their keys and blobs through an update: a version is of the application of the one before it.
+fn application(
+    state: &Transaction<'_>,
+    component: &Component,
+    request: &v1::RegisterComponentRequest,
+) -> Result<String, Error> {
+    const DEFAULT: &str = "default";
+    if !request.update {
+        let named = request.application.as_str();
+        return Ok(if named.is_empty() { DEFAULT } else { named }.to_owned());
+    }
+    let key = keys::component_version(&component.component_id, component.latest.saturating_sub(1));
+    let before: Option<v1::ComponentVersion> = state
+        .get(Table::Control, &key)?
+        .map(|row| decode(row, "a component version"))
+        .transpose()?;
+    let application = before.map(|before| before.application).unwrap_or_default();
+    Ok(if application.is_empty() {
+        DEFAULT.to_owned()
+    } else {
+        application
+    })
 }
 
 fn exists(name: &str) -> Refusal {

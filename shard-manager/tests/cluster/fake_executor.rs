@@ -189,13 +189,6 @@ impl ShardService for FakeShards {
         Err(Status::unimplemented("no workers here"))
     }
 
-    async fn watch_shard(
-        &self,
-        _: Request<v1::WatchShardRequest>,
-    ) -> Result<Response<v1::WatchShardResponse>, Status> {
-        Err(Status::unimplemented("no workers here"))
-    }
-
     async fn operate_shard(
         &self,
         _: Request<v1::OperateShardRequest>,
@@ -207,6 +200,27 @@ impl ShardService for FakeShards {
         &self,
         _: Request<v1::GetRecordRequest>,
     ) -> Result<Response<v1::GetRecordResponse>, Status> {
+        Err(Status::unimplemented("no workers here"))
+    }
+
+    async fn write_storage(
+        &self,
+        _: Request<v1::WriteStorageRequest>,
+    ) -> Result<Response<v1::WriteStorageResponse>, Status> {
+        Err(Status::unimplemented("no workers here"))
+    }
+
+    async fn read_storage(
+        &self,
+        _: Request<v1::ReadStorageRequest>,
+    ) -> Result<Response<v1::ReadStorageResponse>, Status> {
+        Err(Status::unimplemented("no workers here"))
+    }
+
+    async fn watch_shard(
+        &self,
+        _: Request<v1::WatchShardRequest>,
+    ) -> Result<Response<v1::WatchShardResponse>, Status> {
         Err(Status::unimplemented("no workers here"))
     }
 

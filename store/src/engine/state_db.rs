@@ -47,6 +47,9 @@ impl StateDb {
                 let mut family = DbOptions::default();
                 family.set_block_based_table_factory(&blocks);
                 family.set_compression_type(DBCompressionType::Lz4);
+                if [Table::Kv.name(), Table::Blob.name()].contains(&name) {
+                    separate_large_values(&mut family);
+                }
                 ColumnFamilyDescriptor::new(name, family)
             });
         let db =
@@ -244,6 +247,15 @@ impl Batch<'_> {
             .write_opt(self.writes, &self.db.without_wal)
             .map_err(Error::engine("write the state"))
     }
+}
+
+/// Large values lie in files of their own, so that they are not written again each time their keys are merged.
+fn separate_large_values(family: &mut DbOptions) {
+    family.set_enable_blob_files(true);
+    family.set_min_blob_size(16 << 10);
+    family.set_blob_file_size(64 << 20);
+    family.set_blob_compression_type(DBCompressionType::None);
+    family.set_enable_blob_gc(true);
 }
 
 pub(super) fn full_key(group: GroupId, key: &[u8]) -> Vec<u8> {

@@ -287,6 +287,13 @@ impl<M: Machine> Group<M> {
         *self.inner.fresh_at.lock()
     }
 
+    /// This replica leads, and no other can have been elected yet, since a majority has just answered it.
+    #[must_use]
+    pub fn is_within_lease(&self) -> bool {
+        let patience = self.inner.node.options.election_timeout_min;
+        self.inner.leadership.borrow().is_self && self.applied_at().elapsed() < patience
+    }
+
     /// The nodes whose votes count.
     #[must_use]
     pub fn voters(&self) -> Vec<NodeId> {

@@ -1,10 +1,13 @@
 use bytes::Bytes;
 use kiln_proto::{
     ids::{Epoch, NodeId, OplogIndex, ShardId, WorkerId},
-    v1::{AppendOplog, DeleteWorker, OpenEpoch, shard_operation::Operation, shard_operation_reply::Reply},
+    v1::{
+        AppendOplog, DeleteWorker, OpenEpoch, StorageReply, shard_operation::Operation,
+        shard_operation_reply::Reply,
+    },
 };
 
-use super::{epoch, machine::ShardMachine, proposer::Proposer};
+use super::{epoch, machine::ShardMachine, proposer::Proposer, storage};
 use crate::{Error, Group, Store};
 
 /// A shard's replica on this node.
@@ -111,7 +114,7 @@ impl Shard {
             Operation::WakeWorker(wake) => &mut wake.epoch,
             Operation::Schedule(schedule) => &mut schedule.epoch,
             Operation::EndTask(end) => &mut end.epoch,
-            Operation::OpenEpoch(_) | Operation::Append(_) | Operation::DeleteWorker(_) => {
+            _ => {
                 return Err(Error::Invalid(
                     "only the owner of a shard may begin this operation".into(),
                 ));
@@ -139,6 +142,18 @@ impl Shard {
             Reply::NotFound(_) => Err(Error::NotFound(what.to_owned())),
             Reply::Malformed(why) => Err(Error::Invalid(why)),
             done => Ok(done),
+        }
+    }
+
+    pub(super) async fn propose_storage(&self, operation: Operation) -> Result<StorageReply, Error> {
+        if !storage::is_storage(&operation) {
+            return Err(Error::Invalid(
+                "this operation is not one on keys or blobs".into(),
+            ));
+        }
+        match self.proposer.propose(operation).await? {
+            Reply::Storage(reply) => Ok(reply),
+            _ => Err(Error::Corrupt("an operation on storage got another reply".into())),
         }
     }
 }

@@ -7,7 +7,7 @@ use kiln_proto::v1::{
 };
 use prost::Message;
 
-use super::{agenda::Agenda, append, cache::Cache, epoch, layout, promises, tasks};
+use super::{agenda::Agenda, append, cache::Cache, epoch, layout, promises, storage, tasks};
 use crate::{Error, Machine, Transaction};
 
 /// Applies shard commands: a pure function of them and of the tables.
@@ -75,9 +75,9 @@ impl ShardMachine {
             }
             Some(Operation::EndTask(end)) => tasks::end(state, end),
             // A newer node's operation: to skip it would make this replica differ from the others.
-            None => Err(Error::Corrupt(
-                "a shard operation is of a kind that this version does not know".into(),
-            )),
+            other => storage::operate(state, other)?.ok_or_else(|| {
+                Error::Corrupt("a shard operation is of a kind that this version does not know".into())
+            }),
         }
     }
 }

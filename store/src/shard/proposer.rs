@@ -7,7 +7,7 @@ use kiln_proto::v1::{
 use prost::Message;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::machine::ShardMachine;
+use super::{machine::ShardMachine, storage};
 use crate::{Error, Group};
 
 /// Operations that may wait to be merged.
@@ -79,9 +79,7 @@ fn gather(first: Proposal, proposals: &mut mpsc::Receiver<Proposal>) -> (Vec<Sha
     let mut bytes = 0;
     let mut next = Some(first);
     while let Some(Proposal { operation, answer }) = next {
-        if let Operation::Append(append) = &operation {
-            bytes += append.entries.iter().map(Bytes::len).sum::<usize>();
-        }
+        bytes += weight(&operation);
         operations.push(ShardOperation {
             operation: Some(operation),
         });
@@ -90,6 +88,14 @@ fn gather(first: Proposal, proposals: &mut mpsc::Receiver<Proposal>) -> (Vec<Sha
         next = if is_full { None } else { proposals.try_recv().ok() };
     }
     (operations, answers)
+}
+
+/// Bytes that an operation adds to a command, about.
+fn weight(operation: &Operation) -> usize {
+    match operation {
+        Operation::Append(append) => append.entries.iter().map(Bytes::len).sum(),
+        other => storage::weight(other),
+    }
 }
 
 /// Gives each its own reply. Whoever has gone away since does not care.

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use kiln_proto::{
     ids::ShardId,
@@ -7,6 +7,9 @@ use kiln_proto::{
 use tonic::{Request, Response, Status};
 
 use crate::{edge::Api, route::Map};
+
+/// How long the status of the cluster waits for the shards to say what they store.
+const USAGE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// `kiln.v1.ClusterService`.
 pub(super) struct Cluster(pub(super) Arc<Api>);
@@ -17,7 +20,13 @@ impl ClusterService for Cluster {
         &self,
         _request: Request<v1::GetClusterStatusRequest>,
     ) -> Result<Response<v1::GetClusterStatusResponse>, Status> {
-        Ok(Response::new(status(&self.0.router.view.map())))
+        let mut status = status(&self.0.router.view.map());
+        // A shard that does not answer must not hold the rest back.
+        let usage = tokio::time::timeout(USAGE_PATIENCE, self.0.storage.usage()).await;
+        if let Ok(Ok(usage)) = usage {
+            status.storage = usage;
+        }
+        Ok(Response::new(status))
     }
 
     async fn list_nodes(
@@ -144,6 +153,7 @@ pub(crate) fn status(map: &Map) -> v1::GetClusterStatusResponse {
         map_version: wire.version,
         version: kiln_proto::VERSION.to_owned(),
         problems: problems(map),
+        storage: Vec::new(),
     }
 }
 

@@ -3,13 +3,15 @@
 mod cluster;
 mod component;
 mod shard;
+mod storage;
 mod worker;
 
 use std::sync::Arc;
 
 use kiln_proto::v1::{
     cluster_service_server::ClusterServiceServer, component_service_server::ComponentServiceServer,
-    shard_service_server::ShardServiceServer, worker_service_server::WorkerServiceServer,
+    shard_service_server::ShardServiceServer, storage_service_server::StorageServiceServer,
+    worker_service_server::WorkerServiceServer,
 };
 use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
@@ -18,6 +20,7 @@ use super::Api;
 use cluster::Cluster;
 use component::Component;
 use shard::ShardControl;
+use storage::Storage;
 use worker::Worker;
 
 pub(crate) use cluster::status;
@@ -38,12 +41,16 @@ pub(crate) async fn routes(api: &Arc<Api>) -> Routes {
     let shard = ShardServiceServer::new(ShardControl(api.clone()))
         .max_decoding_message_size(limit)
         .max_encoding_message_size(limit);
+    let storage = StorageServiceServer::new(Storage(api.clone()))
+        .max_decoding_message_size(limit)
+        .max_encoding_message_size(limit);
     let (reporter, health) = tonic_health::server::health_reporter();
     report_serving(&reporter).await;
     let mut routes = Routes::new(worker)
         .add_service(component)
         .add_service(cluster)
         .add_service(shard)
+        .add_service(storage)
         .add_service(health);
     // Older tools know only v1alpha.
     match (reflection().build_v1(), reflection().build_v1alpha()) {
@@ -63,4 +70,5 @@ async fn report_serving(reporter: &HealthReporter) {
     reporter.set_serving::<WorkerServiceServer<Worker>>().await;
     reporter.set_serving::<ComponentServiceServer<Component>>().await;
     reporter.set_serving::<ClusterServiceServer<Cluster>>().await;
+    reporter.set_serving::<StorageServiceServer<Storage>>().await;
 }

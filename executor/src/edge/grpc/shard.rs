@@ -12,6 +12,7 @@ use crate::{
     edge::Api,
     enumerate::{Count, Question, Scan, ToOwner, WatchShard, read},
     route::Patience,
+    storage::{ReadStorage, WriteStorage},
     way_out::{GetRecord, OperateShard},
 };
 
@@ -194,6 +195,28 @@ impl ShardService for ShardControl {
                 .route(shard, patience, Arc::new(GetRecord(request)))
                 .await?,
         ))
+    }
+
+    async fn write_storage(
+        &self,
+        request: Request<v1::WriteStorageRequest>,
+    ) -> Result<Response<v1::WriteStorageResponse>, Status> {
+        let patience = self.patience(&request);
+        let request = request.into_inner();
+        let shard = ShardId(request.shard);
+        let write = Arc::new(WriteStorage(request));
+        Ok(Response::new(self.0.router.route(shard, patience, write).await?))
+    }
+
+    async fn read_storage(
+        &self,
+        request: Request<v1::ReadStorageRequest>,
+    ) -> Result<Response<v1::ReadStorageResponse>, Status> {
+        let patience = self.patience(&request);
+        let request = request.into_inner();
+        let shard = ShardId(request.shard);
+        let read = Arc::new(ReadStorage(request));
+        Ok(Response::new(self.0.router.route(shard, patience, read).await?))
     }
 
     async fn checksum_shard(

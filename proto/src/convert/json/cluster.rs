@@ -1,6 +1,6 @@
 use serde_json::{Value as Json, json};
 
-use crate::v1::{GetClusterStatusResponse, NodeInfo, NodeRole, NodeStatus, ShardInfo};
+use crate::v1::{ApplicationUsage, GetClusterStatusResponse, NodeInfo, NodeRole, NodeStatus, ShardInfo};
 
 /// The id of a node as people see it: 16 hexadecimal digits, because JSON readers lose the low bits of such numbers.
 /// Null for 0, which stands for nobody.
@@ -56,7 +56,20 @@ pub fn status(response: &GetClusterStatusResponse) -> Json {
         "executors": response.executors,
         "executorsAlive": response.executors_alive,
         "mapVersion": response.map_version,
+        "storage": response.storage.iter().map(usage).collect::<Vec<_>>(),
         "problems": response.problems,
+    })
+}
+
+/// What an application has stored.
+fn usage(usage: &ApplicationUsage) -> Json {
+    json!({
+        "application": usage.application,
+        "keys": usage.keys,
+        "keyBytes": usage.key_bytes,
+        "containers": usage.containers,
+        "objects": usage.objects,
+        "objectBytes": usage.object_bytes,
     })
 }
 

@@ -19,6 +19,7 @@ pub fn component(version: &ComponentVersion) -> Json {
         "size": version.size,
         "digest": format!("sha256:{digest}"),
         "ephemeral": version.ephemeral,
+        "application": if version.application.is_empty() { "default" } else { &version.application },
         "env": super::pairs(&version.env),
         "createdAt": rfc3339(version.created_at_ns),
     })
