@@ -75,6 +75,8 @@ pub(crate) struct Executor {
     pub(crate) loaded_workers_max: usize,
     /// An idle worker is unloaded after this long.
     pub(crate) idle_timeout: Span,
+    /// A guest that waits for a moment further away than this, or for a promise, leaves memory meanwhile.
+    pub(crate) suspend_after: Span,
     /// Memory of all loaded workers together.
     pub(crate) memory_max: Size,
     /// Largest component accepted.
@@ -171,6 +173,7 @@ impl Default for Executor {
         Self {
             loaded_workers_max: limits.loaded_workers_max,
             idle_timeout: Span(limits.idle_timeout),
+            suspend_after: Span(limits.suspend_after),
             memory_max: Size(limits.memory_bytes_max),
             component_size_max: Size(limits.component_bytes_max as u64),
             compile_time_max: Span(limits.compile_time_max),

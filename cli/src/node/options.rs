@@ -57,6 +57,7 @@ pub(super) fn executor(config: &Config, address: &str) -> kiln_executor::Options
     options.limits.component_bytes_max = config.executor.component_size_max.bytes();
     options.limits.loaded_workers_max = config.executor.loaded_workers_max;
     options.limits.idle_timeout = config.executor.idle_timeout.0;
+    options.limits.suspend_after = config.executor.suspend_after.0;
     options.limits.memory_bytes_max = config.executor.memory_max.0;
     options.limits.compile_time_max = config.executor.compile_time_max.0;
     options.host.guest = guest(&config.executor);

@@ -79,7 +79,7 @@ async fn turn(owned: &Arc<Owned>, now_ns: u64) -> Result<Left, Error> {
                 owned.wake(&worker);
                 undone = true;
             }
-            Due::Task(task) => tasks.push(task),
+            Due::Task(task) => tasks.push(*task),
         }
     }
     let failures = futures::stream::iter(tasks)

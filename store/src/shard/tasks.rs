@@ -21,7 +21,7 @@ pub enum Due {
     /// A suspended worker goes on.
     Worker(WorkerId),
     /// A task is to be carried out, and ended after that.
-    Task(Task),
+    Task(Box<Task>),
 }
 
 /// Length of a task's id.
@@ -98,7 +98,7 @@ impl Shard {
             }
         }
         for (_, task) in reader.scan(Table::Timer, &[], &after_now, limit)? {
-            due.push(Due::Task(record::decode("a task", &task)?));
+            due.push(Due::Task(Box::new(record::decode("a task", &task)?)));
         }
         Ok(due)
     }
