@@ -15,6 +15,7 @@
 //! * [`component`] – from uploaded bytes to something that can be instantiated
 //! * [`host`] – the wasm host: runs one worker's component, durably
 //! * [`journal`] – the oplog of one loaded worker
+//! * [`oplog_query`] – searching an oplog
 //! * [`replay`] – matching what the guest does with its oplog
 
 mod attend;
@@ -29,6 +30,7 @@ pub mod journal;
 mod managers;
 mod metrics;
 mod operations;
+pub mod oplog_query;
 mod options;
 mod prefetch;
 mod registry;
