@@ -36,6 +36,8 @@ mod payload;
 mod recorded;
 mod resources;
 mod spool;
+mod spans;
+mod stand_in;
 mod state;
 mod stdio;
 mod storage;
