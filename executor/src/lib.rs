@@ -16,6 +16,7 @@
 //! * [`host`] – the wasm host: runs one worker's component, durably
 //! * [`journal`] – the oplog of one loaded worker
 //! * [`oplog_query`] – searching an oplog
+//! * `telemetry` – ended invocations as OpenTelemetry spans
 //! * [`replay`] – matching what the guest does with its oplog
 
 mod attend;
@@ -38,7 +39,11 @@ mod registry;
 pub mod replay;
 mod route;
 mod shard;
+<<<<<<< HEAD
 mod storage;
+=======
+mod telemetry;
+>>>>>>> f3da931 (Export ended invocations as OpenTelemetry spans over OTLP)
 mod way_out;
 mod worker;
 

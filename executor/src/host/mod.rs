@@ -57,5 +57,6 @@ pub use leave::Wait;
 pub(crate) use linker::{catalog, is_offered, linker};
 pub use outside::{Outside, SystemOutside};
 pub(crate) use state::HostState;
+pub(crate) use spans::{call_span_id, invocation_span};
 pub use state::Invocation;
 pub use storage::{Content, NoStorage, ObjectName, Storage, StorageLimits};
