@@ -31,6 +31,7 @@ impl Model {
             shard_count,
             replication_factor,
             managers: vec![1],
+            ..Cluster::default()
         };
         Self {
             state: State {
