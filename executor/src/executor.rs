@@ -26,6 +26,7 @@ use crate::{
     route::{Channels, ClusterView, Router},
     shard::{Shards, sweep},
     storage::{self, Storage},
+    telemetry::Telemetry,
     way_out::WayOut,
     worker::Residency,
 };
@@ -73,6 +74,7 @@ impl Executor {
             metrics: Arc::<Metrics>::default(),
             residency: Residency::new(options.limits.loaded_workers_max, options.limits.memory_bytes_max),
             limits: options.limits.clone(),
+            telemetry: Telemetry::start(options.otlp_endpoint.as_deref()),
             way_out: OnceLock::new(),
             chunk_slots: Semaphore::new(CHUNKS_UNDER_WAY),
             storage: OnceLock::new(),

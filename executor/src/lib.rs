@@ -3,7 +3,7 @@
 //! A call goes one way: `edge` → `route` → `shard` → `worker` → [`host`] → [`journal`] → the store.
 //!
 //! * [`Executor`], [`Options`] – a node's executor, or without a store an edge that only passes calls on
-//! * `edge` – gRPC and HTTP, one service a file; `operations` is what both can do to a worker
+//! * `edge` – gRPC and HTTP, one service a file; `operations` and `oplog_page` are what both can do to a worker
 //! * `route` – from a worker's name to the node that owns it; retries until the caller's deadline
 //! * `attend`, `managers`, `registry` – the lease, the map and the components, from the shard managers
 //! * `prefetch` – compiles new components before they are called
@@ -16,6 +16,8 @@
 //! * [`host`] – the wasm host: runs one worker's component, durably
 //! * [`memory`] – how much the machine has
 //! * [`journal`] – the oplog of one loaded worker
+//! * [`oplog_query`] – searching an oplog
+//! * `telemetry` – ended invocations as OpenTelemetry spans
 //! * [`replay`] – matching what the guest does with its oplog
 
 mod attend;
@@ -31,6 +33,8 @@ mod managers;
 pub mod memory;
 mod metrics;
 mod operations;
+mod oplog_page;
+pub mod oplog_query;
 mod options;
 mod prefetch;
 mod registry;
@@ -38,6 +42,7 @@ pub mod replay;
 mod route;
 mod shard;
 mod storage;
+mod telemetry;
 mod way_out;
 mod worker;
 

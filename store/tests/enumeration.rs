@@ -55,9 +55,12 @@ fn component(is_second: bool) -> ComponentId {
 fn id(name: u8, is_second: bool) -> WorkerId {
     WorkerId {
         component: component(is_second),
-        name: format!("{}-{name:02}", if name % 3 == 0 { "order" } else { "cart" })
-            .parse()
-            .expect("a name"),
+        name: format!(
+            "{}-{name:02}",
+            if name.is_multiple_of(3) { "order" } else { "cart" }
+        )
+        .parse()
+        .expect("a name"),
     }
 }
 

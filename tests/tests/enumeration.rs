@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use kiln_client::{Address, Client, Options};
 use kiln_proto::ErrorCode;
 use kiln_proto::v1::{

@@ -162,7 +162,7 @@ pub(super) async fn ask<Q: Question>(
         match ask_replica(router, &question, node, patience).await {
             Ok(answer) => return Ok(answer),
             Err(error) if error.is_retryable() || error.code == kiln_proto::ErrorCode::NotFound => {
-                last = error
+                last = error;
             }
             Err(error) => return Err(error),
         }

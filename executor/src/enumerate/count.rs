@@ -107,7 +107,7 @@ impl Count {
         };
         local.view.search(&path, None, |mut hit| {
             counted.rows_examined += 1;
-            if counted.rows_examined % 256 == 0 && cancelled.is_cancelled() {
+            if counted.rows_examined.is_multiple_of(256) && cancelled.is_cancelled() {
                 return Err(Error::unavailable("nobody waits for the count any more"));
             }
             if let Some((status, version)) = local.tally(&mut hit)? {

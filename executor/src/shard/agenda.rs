@@ -37,7 +37,7 @@ pub(super) async fn keep(owned: Arc<Owned>) {
                 next_ns,
             }) => {
                 backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
-                next_ns.map_or(SLEEP_MAX, |next_ns| until(next_ns))
+                next_ns.map_or(SLEEP_MAX, until)
             }
             Ok(Left {
                 undone: true,

@@ -9,13 +9,14 @@ use std::{
 use kiln_executor::{
     component::{CacheOptions, Components, LoadedComponent},
     host::{
-        CallError, Engine, GuestLimits, HostOptions, Instance, Interrupter, WorkerContext, value::parse_wave,
+        CallError, Engine, GuestLimits, HostOptions, Instance, Interrupter, Invocation, WorkerContext,
+        value::parse_wave,
     },
     journal::{Journal, MemoryOplog, Options},
 };
 use kiln_proto::{
     convert::to_wave,
-    ids::{ComponentId, ComponentVersion, Epoch, WorkerId},
+    ids::{ComponentId, ComponentVersion, Epoch, IdempotencyKey, WorkerId},
     v1::{CreateEntry, oplog_entry::Entry},
 };
 
@@ -59,7 +60,7 @@ pub(crate) fn engine() -> Engine {
             invocation_cpu_max: Duration::from_secs(5),
             log_bytes_max: 1 << 20,
             log_message_bytes_max: 64 << 10,
-            host_call_bytes_max: 1 << 20,
+            host_call_bytes_max: 16 << 20,
             random_bytes_max: 1 << 20,
             resources_max: 10_000,
             folder_bytes_max: FOLDER_BYTES_MAX,
@@ -136,9 +137,15 @@ impl Worker {
             interrupter: Interrupter::default(),
             ..self.context.clone()
         };
-        Instance::start(&self.component, context, journal)
+        let mut instance = Instance::start(&self.component, context, journal)
             .await
-            .expect("an instance")
+            .expect("an instance");
+        // The same in every life.
+        instance.enter(Invocation {
+            key: IdempotencyKey::new("the-call").expect("a valid key"),
+            ..Invocation::default()
+        });
+        instance
     }
 }
 

@@ -31,7 +31,7 @@ impl Model {
             shard_count,
             replication_factor,
             managers: vec![1],
-            secret: bytes::Bytes::new(),
+            ..Cluster::default()
         };
         Self {
             state: State {

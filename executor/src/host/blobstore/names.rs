@@ -101,7 +101,8 @@ impl HostState {
             StorageBegun::Recorded(outcome) => outcome,
             StorageBegun::New(call) => {
                 let step = walk(&call, &container, after, number, with_names).await;
-                self.end_storage(call, step.map(value_of)).await?
+                self.end_storage(call, step.as_ref().map(value_of).map_err(Clone::clone))
+                    .await?
             }
         };
         let step = outcome.map(step_of);
@@ -156,7 +157,7 @@ async fn walk(
     Ok(step)
 }
 
-fn value_of(step: Step) -> Value {
+fn value_of(step: &Step) -> Value {
     tuple([
         list_of(step.names.iter().map(|name| string(name))),
         u64_value(step.passed),

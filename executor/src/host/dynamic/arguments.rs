@@ -1,4 +1,4 @@
-use kiln_proto::v1::{HandleValue, RecordValue, Value, value::Kind};
+use kiln_proto::v1::{HandleValue, Value, value::Kind};
 
 /// The arguments of a call, taken one after the other. Names in them are as the component's dialect has them.
 ///
@@ -19,13 +19,6 @@ impl Arguments {
         self.values
             .next()
             .ok_or_else(|| wasmtime::format_err!("an argument is missing"))
-    }
-
-    pub(in crate::host) fn u8(&mut self) -> wasmtime::Result<u8> {
-        match self.value()?.kind {
-            Some(Kind::U8Value(number)) => Ok(u8::try_from(number)?),
-            other => unfit("u8", other.as_ref()),
-        }
     }
 
     pub(in crate::host) fn u64(&mut self) -> wasmtime::Result<u64> {
@@ -76,13 +69,6 @@ impl Arguments {
             Some(Kind::EnumValue(case)) => Ok(case.name),
             Some(Kind::Variant(variant)) => Ok(variant.case.map(|case| case.name).unwrap_or_default()),
             other => unfit("enum", other.as_ref()),
-        }
-    }
-
-    pub(in crate::host) fn record(&mut self) -> wasmtime::Result<RecordValue> {
-        match self.value()?.kind {
-            Some(Kind::Record(record)) => Ok(record),
-            other => unfit("record", other.as_ref()),
         }
     }
 
