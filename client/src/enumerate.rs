@@ -1,6 +1,6 @@
 //! Listing, counting and watching workers. Any node answers.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kiln_proto::{
     Error, ErrorCode,
@@ -13,8 +13,7 @@ use tonic::Streaming;
 
 use crate::Client;
 
-/// A stream that breaks is begun anew behind its last message this often in a row.
-const RESUMPTIONS_MAX: u32 = 20;
+/// Between two attempts to go on with a stream that broke.
 const PAUSE: Duration = Duration::from_millis(250);
 
 impl Client {
@@ -47,7 +46,7 @@ impl Client {
             client: self.clone(),
             request,
             messages: None,
-            resumptions: 0,
+            stalled_since: None,
             is_over: false,
         }
     }
@@ -59,7 +58,7 @@ impl Client {
             client: self.clone(),
             request,
             messages: None,
-            resumptions: 0,
+            stalled_since: None,
         }
     }
 }
@@ -70,7 +69,7 @@ pub struct WorkerStream {
     client: Client,
     request: ListWorkersRequest,
     messages: Option<Streaming<ListWorkersResponse>>,
-    resumptions: u32,
+    stalled_since: Option<Instant>,
     is_over: bool,
 }
 
@@ -83,7 +82,7 @@ impl WorkerStream {
         while !self.is_over {
             let error = match self.receive().await {
                 Ok(Some(page)) => {
-                    self.resumptions = 0;
+                    self.stalled_since = None;
                     self.request.cursor.clone_from(&page.cursor);
                     return Ok(Some(page));
                 }
@@ -94,17 +93,19 @@ impl WorkerStream {
                 Err(error) => error,
             };
             self.messages = None;
-            pause(&self.client, &mut self.resumptions, error).await?;
+            pause(&self.client, &mut self.stalled_since, error).await?;
         }
         Ok(None)
     }
 
     async fn receive(&mut self) -> Result<Option<ListWorkersResponse>, Error> {
         if self.messages.is_none() {
-            let channel = self.client.channels().get(&self.client.endpoint())?;
+            let address = self.client.endpoint();
+            let channel = self.client.channels().get(&address)?;
             let mut workers = self.client.workers(channel);
-            let opened = workers.stream_workers(self.request.clone()).await;
-            self.messages = Some(opened?.into_inner());
+            let opened = workers.stream_workers(self.request.clone()).await?;
+            self.client.set_answered(&address);
+            self.messages = Some(opened.into_inner());
         }
         match &mut self.messages {
             Some(messages) => Ok(messages.message().await?),
@@ -119,7 +120,7 @@ pub struct WorkerWatch {
     client: Client,
     request: WatchWorkersRequest,
     messages: Option<Streaming<WatchWorkersResponse>>,
-    resumptions: u32,
+    stalled_since: Option<Instant>,
 }
 
 impl WorkerWatch {
@@ -131,13 +132,13 @@ impl WorkerWatch {
         loop {
             match self.receive().await {
                 Ok(message) => {
-                    self.resumptions = 0;
+                    self.stalled_since = None;
                     self.request.cursor.clone_from(&message.cursor);
                     return Ok(message);
                 }
                 Err(error) => {
                     self.messages = None;
-                    pause(&self.client, &mut self.resumptions, error).await?;
+                    pause(&self.client, &mut self.stalled_since, error).await?;
                 }
             }
         }
@@ -145,10 +146,12 @@ impl WorkerWatch {
 
     async fn receive(&mut self) -> Result<WatchWorkersResponse, Error> {
         if self.messages.is_none() {
-            let channel = self.client.channels().get(&self.client.endpoint())?;
+            let address = self.client.endpoint();
+            let channel = self.client.channels().get(&address)?;
             let mut workers = self.client.workers(channel);
-            let opened = workers.watch_workers(self.request.clone()).await;
-            self.messages = Some(opened?.into_inner());
+            let opened = workers.watch_workers(self.request.clone()).await?;
+            self.client.set_answered(&address);
+            self.messages = Some(opened.into_inner());
         }
         let ended = || Error::unavailable("the watch has ended");
         let messages = self.messages.as_mut().ok_or_else(ended)?;
@@ -156,13 +159,18 @@ impl WorkerWatch {
     }
 }
 
-/// Waits before another attempt at another endpoint, if there may be one.
-async fn pause(client: &Client, resumptions: &mut u32, error: Error) -> Result<(), Error> {
+/// Waits before another attempt at another endpoint, unless nothing has come for as long as a call may take.
+async fn pause(client: &Client, stalled_since: &mut Option<Instant>, error: Error) -> Result<(), Error> {
     let may_help = error.is_retryable() || error.code == ErrorCode::DeadlineExceeded;
-    if !may_help || *resumptions >= RESUMPTIONS_MAX {
+    let since = *stalled_since.get_or_insert_with(Instant::now);
+    let patience = if client.was_answered() {
+        client.options().deadline
+    } else {
+        client.options().first_contact
+    };
+    if !may_help || since.elapsed() >= patience {
         return Err(error);
     }
-    *resumptions += 1;
     client.rotate_endpoints();
     tokio::time::sleep(PAUSE).await;
     Ok(())

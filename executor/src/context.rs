@@ -1,4 +1,4 @@
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use kiln_proto::Error;
 
@@ -24,8 +24,9 @@ pub(crate) struct Context {
     pub(crate) way_out: OnceLock<Arc<dyn Cluster>>,
     /// Chunks of blobs that are being replicated from here.
     pub(crate) chunk_slots: tokio::sync::Semaphore,
-    /// Keys and blobs of the cluster; there once the node has started.
-    pub(crate) storage: OnceLock<Arc<dyn Storage>>,
+    /// Keys and blobs of the cluster; there once the node has started. The executor holds it: it knows this context, and
+    /// the two would keep each other, and the node's store, for ever.
+    pub(crate) storage: OnceLock<Weak<dyn Storage>>,
 }
 
 impl Context {
@@ -44,7 +45,7 @@ impl Context {
     /// # Errors
     /// `UNAVAILABLE` while the node starts.
     pub(crate) fn storage(&self) -> Result<Arc<dyn Storage>, Error> {
-        let storage = self.storage.get().cloned();
-        storage.ok_or_else(|| Error::unavailable("the node is still starting"))
+        let storage = self.storage.get().and_then(Weak::upgrade);
+        storage.ok_or_else(|| Error::unavailable("the node is starting or stopping"))
     }
 }

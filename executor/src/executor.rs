@@ -18,7 +18,7 @@ use crate::{
     context::Context,
     edge::{self, Api},
     enumerate::Enumerator,
-    host::Engine,
+    host::{self, Engine},
     managers::Managers,
     metrics::Metrics,
     prefetch,
@@ -47,6 +47,8 @@ struct Inner {
     shards: Arc<Shards>,
     view: Arc<ClusterView>,
     draining: watch::Sender<bool>,
+    #[allow(dead_code, reason = "held for the context, which must not keep it")]
+    for_workers: Arc<dyn host::Storage>,
     tasks: Vec<AbortHandle>,
 }
 
@@ -112,7 +114,8 @@ impl Executor {
         });
         let storage = Storage::new(router.clone());
         // Set once, here; workers that are recovered before this wait for it.
-        let _ = context.storage.set(Arc::new(storage.clone()));
+        let for_workers: Arc<dyn host::Storage> = Arc::new(storage.clone());
+        let _ = context.storage.set(Arc::downgrade(&for_workers));
         if store.is_some() {
             tasks.push(tokio::spawn(storage::collect(storage.clone())).abort_handle());
         }
@@ -135,6 +138,7 @@ impl Executor {
                 shards,
                 view,
                 draining,
+                for_workers,
                 tasks,
             }),
         })

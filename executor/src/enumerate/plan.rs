@@ -14,7 +14,7 @@ const COMPONENTS_MAX: usize = 32;
 /// Index streams that are merged.
 const STREAMS_MAX: usize = 128;
 /// A path that leads to fewer rows is good enough: nothing else is tried.
-const FEW_ROWS: u64 = 64;
+const FEW_ROWS: u64 = 16;
 /// Rows that are counted to judge a path.
 pub(super) const PROBE_ROWS_MAX: u64 = 512;
 

@@ -111,6 +111,13 @@ impl Pages {
         }
     }
 
+    /// The shard that did not answer, and those that cannot, as far as is known.
+    fn missing(&self, shard: ShardId) -> Vec<u32> {
+        let router = &self.enumerator.router;
+        let is_missing = |other: &u32| *other == shard.0 || !router.has_majority(ShardId(*other));
+        (0..self.shards).filter(is_missing).collect()
+    }
+
     fn page(&self, shard: ShardId, answer: Answer) -> Result<Page, Error> {
         let mut page = Page {
             rows: Vec::new(),
@@ -135,7 +142,7 @@ impl Pages {
                 page.rows = rows_of(shard, answer)?;
             }
             Err(error) if is_absence(&error) && self.query.allow_partial => page.missing.push(shard.0),
-            Err(error) if is_absence(&error) => return Err(incomplete(&[shard.0], &error)),
+            Err(error) if is_absence(&error) => return Err(incomplete(&self.missing(shard), &error)),
             Err(error) => return Err(error),
         }
         Ok(page)

@@ -88,7 +88,12 @@ impl Actor {
             return self.stop(&outcome::lost(&error));
         }
         let _ = reply.send(self.seat.existing());
-        ControlFlow::Continue(())
+        // Workers may be created by the million and called later: an actor without an instance is only a cost.
+        if self.mailbox.is_empty() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 
     /// Interrupts a worker that does not run here and now: one that waits to be retried or for an event.

@@ -67,7 +67,9 @@ pub(super) fn append(
     for change in &fold.keys {
         put_key(state, number, change);
     }
-    put_derived(state, &worker, number, before, &mut fold.record)?;
+    if cache.is_indexing {
+        put_derived(state, &worker, number, before, &mut fold.record)?;
+    }
     state.put(Table::Worker, keys::worker(number), record::encode(&fold.record));
     let oplog_index = fold.record.oplog_index;
     cache.put(
@@ -90,7 +92,9 @@ pub(super) fn put_record(
 ) -> Result<(), Error> {
     let record = Arc::make_mut(&mut stored.record);
     let before = Some((record.change, before));
-    put_derived(state, worker, stored.number, before, record)?;
+    if cache.is_indexing {
+        put_derived(state, worker, stored.number, before, record)?;
+    }
     state.put(
         Table::Worker,
         keys::worker(stored.number),
@@ -153,7 +157,9 @@ pub(super) fn delete(
     }
     state.delete(Table::Worker, keys::worker(number));
     state.delete(Table::ByName, keys::by_name(&worker));
-    delete_derived(state, &worker, number, &stored.record)?;
+    if cache.is_indexing {
+        delete_derived(state, &worker, number, &stored.record)?;
+    }
     Ok(Reply::Applied(Applied {
         oplog_index: stored.record.oplog_index,
     }))

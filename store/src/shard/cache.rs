@@ -24,17 +24,24 @@ pub(super) struct Stored {
 /// Decoded records of the workers that were used last. Written only while a command is applied.
 pub(super) struct Cache {
     records: Mutex<LruCache<WorkerId, Stored>>,
+    /// Indexes, counters and feed are kept. Off only to measure what they cost.
+    pub(super) is_indexing: bool,
 }
 
 impl Default for Cache {
     fn default() -> Self {
-        Self {
-            records: Mutex::new(LruCache::new(RECORDS_MAX)),
-        }
+        Self::new(true)
     }
 }
 
 impl Cache {
+    pub(super) fn new(is_indexing: bool) -> Self {
+        Self {
+            records: Mutex::new(LruCache::new(RECORDS_MAX)),
+            is_indexing,
+        }
+    }
+
     /// For the machine: a worker with all changes of the transaction so far.
     pub(super) fn load(&self, state: &Transaction<'_>, worker: &WorkerId) -> Result<Option<Stored>, Error> {
         if let Some(stored) = self.records.lock().get(worker) {

@@ -24,7 +24,15 @@ impl Shard {
     /// # Errors
     /// As [`Store::start_group`].
     pub async fn start(store: &Store, id: ShardId) -> Result<Self, Error> {
-        let group = store.start_group(id.into(), ShardMachine::default()).await?;
+        Self::start_with(store, id, ShardMachine::default()).await
+    }
+
+    /// Starts the replica with a machine of one's own.
+    ///
+    /// # Errors
+    /// As [`Store::start_group`].
+    pub async fn start_with(store: &Store, id: ShardId, machine: ShardMachine) -> Result<Self, Error> {
+        let group = store.start_group(id.into(), machine).await?;
         let proposer = Proposer::start(group.clone());
         Ok(Self { id, group, proposer })
     }

@@ -50,6 +50,15 @@ impl Machine for ShardMachine {
 }
 
 impl ShardMachine {
+    /// A machine that keeps no indexes, counters and feed, so that nothing can be listed: to measure what they cost.
+    #[must_use]
+    pub fn without_indexes() -> Self {
+        Self {
+            cache: Cache::new(false),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn agenda(&self) -> &Agenda {
         &self.agenda
     }
