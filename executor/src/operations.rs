@@ -16,7 +16,7 @@ use tonic::{Response, Status, transport::Channel};
 use crate::{
     route::{Operation, RemoteCall},
     shard::Owned,
-    worker::{Answer, Create, Invoke, Message, info::worker_info},
+    worker::{Answer, Create, Files, Invoke, Message, info::worker_info},
 };
 
 const OPLOG_PAGE_DEFAULT: u32 = 100;
@@ -229,6 +229,26 @@ impl Operation for On<v1::GetOplogRequest> {
     async fn there(&self, call: RemoteCall) -> Result<Response<v1::GetOplogResponse>, Status> {
         client(&call)
             .get_oplog(call.request((*self.request).clone()))
+            .await
+    }
+}
+
+impl Operation for On<v1::GetFilesRequest> {
+    type Reply = v1::GetFilesResponse;
+
+    async fn here(self: Arc<Self>, owned: Arc<Owned>) -> Result<v1::GetFilesResponse, Error> {
+        let message = |reply| {
+            Message::Files(Files {
+                path: self.request.path.clone(),
+                reply,
+            })
+        };
+        owned.ask(&self.worker, message).await
+    }
+
+    async fn there(&self, call: RemoteCall) -> Result<Response<v1::GetFilesResponse>, Status> {
+        client(&call)
+            .get_files(call.request((*self.request).clone()))
             .await
     }
 }

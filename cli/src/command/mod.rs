@@ -7,6 +7,7 @@ pub(crate) mod component;
 pub(crate) mod config;
 pub(crate) mod enumerate;
 pub(crate) mod kv;
+mod files;
 mod refs;
 pub(crate) mod worker;
 
