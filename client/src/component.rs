@@ -25,6 +25,8 @@ pub struct Upload {
     pub header: UploadHeader,
     /// The component's bytes.
     pub bytes: Bytes,
+    /// The bytes of the files in the header, in their order.
+    pub files: Vec<Bytes>,
     /// Told how many bytes have been handed to the network; starts again from 0 when the upload does.
     pub progress: Arc<dyn Fn(usize) + Send + Sync>,
 }
@@ -59,6 +61,7 @@ impl Client {
         let Upload {
             header,
             bytes,
+            files,
             progress,
         } = upload;
         let header = UploadComponentRequest {
@@ -72,7 +75,17 @@ impl Client {
                 part: Some(Part::Chunk(bytes.slice(number * CHUNK_BYTES..end))),
             }
         });
-        let messages = futures::stream::iter(std::iter::once(header).chain(chunks));
+        let file_chunks = files.into_iter().flat_map(|file| {
+            let count = file.len().div_ceil(CHUNK_BYTES);
+            (0..count).map(move |number| {
+                let end = file.len().min((number + 1) * CHUNK_BYTES);
+                UploadComponentRequest {
+                    part: Some(Part::FileChunk(file.slice(number * CHUNK_BYTES..end))),
+                }
+            })
+        });
+        let messages = std::iter::once(header).chain(chunks).chain(file_chunks);
+        let messages = futures::stream::iter(messages);
         self.components(channel)
             .upload_component(Request::from_parts(metadata, extensions, messages))
             .await

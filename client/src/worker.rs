@@ -4,8 +4,9 @@ use kiln_proto::{
     Error, ErrorCode,
     ids::IdempotencyKey,
     v1::{
-        CreateWorkerRequest, DeleteWorkerRequest, GetOplogRequest, GetOplogResponse, GetWorkerRequest,
-        InterruptWorkerRequest, InvokeRequest, InvokeResponse, ResumeWorkerRequest, WorkerInfo, WorkerRef,
+        CreateWorkerRequest, DeleteWorkerRequest, GetFilesRequest, GetFilesResponse, GetOplogRequest,
+        GetOplogResponse, GetWorkerRequest, InterruptWorkerRequest, InvokeRequest, InvokeResponse,
+        ResumeWorkerRequest, WorkerInfo, WorkerRef,
     },
 };
 
@@ -127,6 +128,22 @@ impl Client {
         })
         .await
         .map(|_| ())
+        .map_err(|failure| failure.error)
+    }
+
+    /// Lists a folder or reads a file of a worker.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`; `CONFLICT` while the worker waits in the middle of an invocation.
+    pub async fn worker_files(&self, worker: WorkerRef, path: &str) -> Result<GetFilesResponse, Error> {
+        let request = GetFilesRequest {
+            worker: Some(worker.clone()),
+            path: path.to_owned(),
+        };
+        self.call_owner(Some(&worker), request, |channel, request| async move {
+            self.workers(channel).get_files(request).await
+        })
+        .await
         .map_err(|failure| failure.error)
     }
 

@@ -19,6 +19,7 @@ use crate::{
     edge::{self, Api},
     enumerate::Enumerator,
     host::{self, Engine},
+    initial_files::FileCache,
     managers::Managers,
     metrics::Metrics,
     prefetch,
@@ -68,7 +69,8 @@ impl Executor {
         let channels = Arc::<Channels>::default();
         let managers = Arc::new(Managers::new(channels.clone(), options.managers.clone()));
         let components = components(&options).await?;
-        let registry = Arc::new(Registry::new(managers.clone(), components));
+        let files = FileCache::new(options.cache_dir.join("files"))?;
+        let registry = Arc::new(Registry::new(managers.clone(), components, files));
         let view = Arc::<ClusterView>::default();
         let context = Arc::new(Context {
             registry: registry.clone(),

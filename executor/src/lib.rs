@@ -10,6 +10,7 @@
 //! * `shard` – replicas on this node: opened when led, closed at once when not, recovered, reconciled with the map
 //! * `way_out` – from a worker to others: what the host asks of the cluster
 //! * `storage` – keys and blobs of applications, over all shards
+//! * `initial_files` – the files that workers of a component begin with, on this node's disk
 //! * `worker` – one actor a loaded worker; `invoke` – accepting, ending and retrying invocations
 //! * [`enumerate`] – listing and counting workers over all shards
 //! * [`component`] – from uploaded bytes to something that can be instantiated
@@ -27,6 +28,7 @@ mod edge;
 pub mod enumerate;
 mod executor;
 pub mod host;
+mod initial_files;
 mod invoke;
 pub mod journal;
 mod managers;

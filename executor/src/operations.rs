@@ -15,7 +15,7 @@ use tonic::{Response, Status, transport::Channel};
 use crate::{
     route::{Operation, RemoteCall},
     shard::Owned,
-    worker::{Answer, Create, Invoke, Message, info::worker_info},
+    worker::{Answer, Create, Files, Invoke, Message, info::worker_info},
 };
 
 /// A request and the worker that it is about.
@@ -184,6 +184,26 @@ impl Operation for On<v1::ResumeWorkerRequest> {
     async fn there(&self, call: RemoteCall) -> Result<Response<v1::ResumeWorkerResponse>, Status> {
         client(&call)
             .resume_worker(call.request((*self.request).clone()))
+            .await
+    }
+}
+
+impl Operation for On<v1::GetFilesRequest> {
+    type Reply = v1::GetFilesResponse;
+
+    async fn here(self: Arc<Self>, owned: Arc<Owned>) -> Result<v1::GetFilesResponse, Error> {
+        let message = |reply| {
+            Message::Files(Files {
+                path: self.request.path.clone(),
+                reply,
+            })
+        };
+        owned.ask(&self.worker, message).await
+    }
+
+    async fn there(&self, call: RemoteCall) -> Result<Response<v1::GetFilesResponse>, Status> {
+        client(&call)
+            .get_files(call.request((*self.request).clone()))
             .await
     }
 }

@@ -13,6 +13,8 @@ use tokio::time::Instant;
 
 use crate::{
     component::{Components, Digest, LoadedComponent},
+    host::InitialFile,
+    initial_files::{self, FileCache},
     managers::Managers,
 };
 
@@ -30,6 +32,7 @@ const INDEXED_KEY_BYTES_MAX: usize = 255;
 pub(crate) struct Registry {
     managers: Arc<Managers>,
     components: Components,
+    files: FileCache,
     ids: DashMap<String, ComponentId>,
     versions: DashMap<(ComponentId, ComponentVersion), Arc<v1::ComponentVersion>>,
     latest: DashMap<ComponentId, Arc<tokio::sync::Mutex<Option<Latest>>>>,
@@ -47,15 +50,18 @@ pub(crate) struct NewVersion {
     pub(crate) header: v1::UploadHeader,
     /// The wasm bytes.
     pub(crate) bytes: Bytes,
+    /// The bytes of the files in the header, in their order.
+    pub(crate) files: Vec<Bytes>,
 }
 
 impl Registry {
     /// An empty one.
     #[must_use]
-    pub(crate) fn new(managers: Arc<Managers>, components: Components) -> Self {
+    pub(crate) fn new(managers: Arc<Managers>, components: Components, files: FileCache) -> Self {
         Self {
             managers,
             components,
+            files,
             ids: DashMap::new(),
             versions: DashMap::new(),
             latest: DashMap::new(),
@@ -158,9 +164,11 @@ impl Registry {
         if !new.header.application.is_empty() {
             check_name(&new.header.application)?;
         }
+        initial_files::check(&new.header.files)?;
         let loaded = self.components.add(new.bytes.clone()).await?;
         let digest = Bytes::copy_from_slice(&loaded.digest().0);
         let chunks = self.put_blob(&digest, &new.bytes).await?;
+        let files = self.put_files(&new).await?;
         let token = new.header.request_token;
         let request = v1::RegisterComponentRequest {
             name: new.header.name,
@@ -173,6 +181,7 @@ impl Registry {
             digest,
             size: new.bytes.len() as u64,
             chunks,
+            files,
             request_token: if token.is_empty() {
                 uuid::Uuid::new_v4().to_string()
             } else {
@@ -233,8 +242,12 @@ impl Registry {
     }
 
     async fn fetch(&self, version: &v1::ComponentVersion) -> Result<Bytes, Error> {
+        self.fetch_blob(&version.digest).await
+    }
+
+    async fn fetch_blob(&self, digest: &Bytes) -> Result<Bytes, Error> {
         let request = v1::GetBlobRequest {
-            digest: version.digest.clone(),
+            digest: digest.clone(),
         };
         let get = |mut client: crate::managers::ManagerClient| {
             let request = request.clone();
@@ -248,6 +261,41 @@ impl Registry {
             }
         };
         self.managers.call(TRANSFER_TIMEOUT, get).await
+    }
+
+    async fn put_files(&self, new: &NewVersion) -> Result<Vec<v1::InitialFile>, Error> {
+        let mut files = Vec::with_capacity(new.files.len());
+        for (file, bytes) in new.header.files.iter().zip(&new.files) {
+            let digest = Bytes::copy_from_slice(&Digest::of(bytes).0);
+            let chunks = self.put_blob(&digest, bytes).await?;
+            files.push(v1::InitialFile {
+                path: file.path.clone(),
+                writable: file.writable,
+                size: bytes.len() as u64,
+                digest,
+                chunks,
+            });
+        }
+        Ok(files)
+    }
+
+    /// The files that a worker of this version begins with. Those that are not on this node's disk yet are fetched.
+    ///
+    /// # Errors
+    /// When one cannot be fetched or kept.
+    pub(crate) async fn files(&self, version: &v1::ComponentVersion) -> Result<Vec<InitialFile>, Error> {
+        let mut files = Vec::with_capacity(version.files.len());
+        for file in &version.files {
+            let digest = Digest::try_from(&*file.digest)?;
+            let source = self.files.get(digest, || self.fetch_blob(&file.digest)).await?;
+            files.push(InitialFile {
+                path: file.path.clone(),
+                writable: file.writable,
+                size: file.size,
+                source,
+            });
+        }
+        Ok(files)
     }
 
     async fn put_blob(&self, digest: &Bytes, bytes: &Bytes) -> Result<u32, Error> {

@@ -29,6 +29,6 @@ pub(super) async fn ensure(
         indexed_env,
         ..UploadHeader::default()
     };
-    upload_bytes(client, header, bytes.into()).await?;
+    upload_bytes(client, header, bytes.into(), Vec::new()).await?;
     Ok(())
 }

@@ -1,6 +1,9 @@
 //! `kiln component`: add, update and look at components.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Context;
 use bytes::Bytes;
@@ -8,11 +11,11 @@ use clap::Subcommand;
 use kiln_client::Upload;
 use kiln_proto::{
     convert::{json, rfc3339},
-    v1::{ComponentVersion, GetComponentResponse, KeyValue, UploadHeader},
+    v1::{ComponentVersion, GetComponentResponse, InitialFile, KeyValue, UploadHeader},
 };
 use serde_json::Value as Json;
 
-use super::refs;
+use super::refs::{self, FileRef};
 use crate::{
     args::Global,
     output::{Progress, Table},
@@ -47,6 +50,9 @@ pub(crate) struct Add {
     /// Environment variable of all its workers
     #[arg(long, value_name = "KEY=VALUE", value_parser = refs::pair)]
     env: Vec<KeyValue>,
+    /// File that all its workers find; each has a copy of its own with :rw, else it cannot be changed
+    #[arg(long = "file", value_name = "HOSTPATH=GUESTPATH[:ro|:rw]", value_parser = refs::file)]
+    files: Vec<FileRef>,
     #[command(flatten)]
     indexed: Indexed,
 }
@@ -71,6 +77,9 @@ pub(crate) struct Update {
     /// Environment variable of all workers of this version
     #[arg(long, value_name = "KEY=VALUE", value_parser = refs::pair)]
     env: Vec<KeyValue>,
+    /// File that all its workers find; each has a copy of its own with :rw, else it cannot be changed
+    #[arg(long = "file", value_name = "HOSTPATH=GUESTPATH[:ro|:rw]", value_parser = refs::file)]
+    files: Vec<FileRef>,
     #[command(flatten)]
     indexed: Indexed,
 }
@@ -92,6 +101,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
             ephemeral,
             application,
             env,
+            files,
             indexed,
         }) => {
             upload(
@@ -106,6 +116,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
                     ..UploadHeader::default()
                 },
                 file,
+                files,
             )
             .await
         }
@@ -113,6 +124,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
             name,
             file,
             env,
+            files,
             indexed,
         }) => {
             upload(
@@ -126,6 +138,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
                     ..UploadHeader::default()
                 },
                 file,
+                files,
             )
             .await
         }
@@ -134,14 +147,33 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
     }
 }
 
-async fn upload(global: &Global, header: UploadHeader, file: PathBuf) -> anyhow::Result<()> {
-    let bytes = tokio::fs::read(&file)
-        .await
-        .with_context(|| format!("read {}", file.display()))?;
-    let component = upload_bytes(&global.client()?, header, bytes.into()).await?;
+async fn upload(
+    global: &Global,
+    mut header: UploadHeader,
+    file: PathBuf,
+    files: Vec<FileRef>,
+) -> anyhow::Result<()> {
+    let bytes = read(&file).await?;
+    let mut contents = Vec::with_capacity(files.len());
+    for file in files {
+        let bytes = read(&file.host).await?;
+        header.files.push(InitialFile {
+            path: file.guest,
+            writable: file.writable,
+            size: bytes.len() as u64,
+            ..InitialFile::default()
+        });
+        contents.push(bytes);
+    }
+    let component = upload_bytes(&global.client()?, header, bytes, contents).await?;
     global.output().print(&json::component(&component), || {
         format!("{} version {}", component.name, component.version)
     })
+}
+
+async fn read(path: &Path) -> anyhow::Result<Bytes> {
+    let bytes = tokio::fs::read(path).await;
+    Ok(bytes.with_context(|| format!("read {}", path.display()))?.into())
 }
 
 /// Uploads with progress on stderr.
@@ -149,6 +181,7 @@ pub(crate) async fn upload_bytes(
     client: &kiln_client::Client,
     header: UploadHeader,
     bytes: Bytes,
+    files: Vec<Bytes>,
 ) -> anyhow::Result<ComponentVersion> {
     let progress = Progress::bytes(&header.name, bytes.len());
     let (bar, total) = (progress.clone(), bytes.len());
@@ -162,6 +195,7 @@ pub(crate) async fn upload_bytes(
         .upload_component(Upload {
             header,
             bytes,
+            files,
             progress: told,
         })
         .await;

@@ -6,6 +6,7 @@ pub(crate) mod completion;
 pub(crate) mod component;
 pub(crate) mod config;
 pub(crate) mod enumerate;
+mod files;
 pub(crate) mod kv;
 mod refs;
 pub(crate) mod worker;

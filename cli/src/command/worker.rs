@@ -44,6 +44,8 @@ A call that is repeated with the same --key gets the recorded result and does no
     Count(enumerate::Count),
     /// Show a worker's operation log
     Oplog(Oplog),
+    /// List a folder of a worker, or print a file
+    Files(files::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -140,6 +142,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
         }
         Command::List(args) => enumerate::list(global, &client, args).await,
         Command::Count(args) => enumerate::count(global, &client, args).await,
+        Command::Files(args) => files::run(global, &client, args).await,
         Command::Oplog(args) => oplog(global, &client, args).await,
     }
 }

@@ -36,6 +36,15 @@ impl Format {
     }
 }
 
+/// Prints bytes as they are.
+pub(crate) fn raw(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(StdoutClosed.into()),
+        result => result.context("write to stdout"),
+    }
+}
+
 /// Prints one line on stdout. A reader that went away ends the command with success.
 pub(crate) fn line(text: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();

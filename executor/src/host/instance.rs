@@ -10,8 +10,8 @@ use wasmtime::{
 };
 
 use super::{
-    CallError, Cluster, Failures, HostState, Interrupter, Invocation, NoCluster, NoStorage, Outside, Room,
-    StartError, Storage, SystemOutside, TrapKind, Unbounded,
+    CallError, Cluster, Failures, FilesError, Found, HostState, InitialFile, Interrupter, Invocation,
+    NoCluster, NoStorage, Outside, Room, StartError, Storage, SystemOutside, TrapKind, Unbounded,
     failure::{call_error, start_error},
     golem::finish_open_spans,
     value::{ArgumentError, check_arguments, lift, lower},
@@ -55,6 +55,8 @@ pub struct WorkerContext {
     pub suspend_after: Duration,
     /// Stops the guest, also while it starts up. One for each instance.
     pub interrupter: Interrupter,
+    /// Files that it finds in its folder.
+    pub files: Arc<[InitialFile]>,
     /// The node's memory that it shares with others.
     pub room: Arc<dyn Room>,
 }
@@ -78,6 +80,7 @@ impl WorkerContext {
             failures: Failures::default(),
             suspend_after: SUSPEND_AFTER_DEFAULT,
             interrupter: Interrupter::default(),
+            files: Arc::default(),
             room: Arc::new(Unbounded),
         }
     }
@@ -199,6 +202,14 @@ impl Instance {
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         self.store.data().memory.used()
+    }
+
+    /// Lists a folder or reads a file of the guest, up to `bytes_max`. Nothing of it is recorded.
+    ///
+    /// # Errors
+    /// See [`FilesError`].
+    pub async fn files(&mut self, path: &str, bytes_max: u64) -> Result<Found, FilesError> {
+        self.store.data_mut().find_file(path, bytes_max).await
     }
 
     /// False once a call failed.

@@ -66,3 +66,4 @@ pub(crate) use spans::{call_span_id, invocation_span};
 pub(crate) use state::HostState;
 pub use state::Invocation;
 pub use storage::{Content, NoStorage, ObjectName, Storage, StorageLimits};
+pub use wasi::filesystem::{FilesError, Found, InitialFile};

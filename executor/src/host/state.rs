@@ -93,7 +93,8 @@ impl HostState {
             .allow_tcp(false)
             .allow_udp(false);
         let options = component.engine().options();
-        let folder = Folder::new(component.scratch(), &options.guest)?;
+        let mut folder = Folder::new(component.scratch(), &options.guest)?;
+        folder.mount(&context.files)?;
         folder.preopen(&mut wasi)?;
         let mut table = WasiTable::new();
         table.set_max_capacity(options.guest.resources_max);

@@ -72,6 +72,7 @@ impl Actor {
             Message::Resume { force, reply } => {
                 let _ = reply.send(self.resume(force));
             }
+            Message::Files(files) => return self.look_into_files(files),
             Message::Delete { reply } => {
                 self.desk.halt(Halt::Delete(vec![reply]));
                 return self.halt().await;
@@ -116,6 +117,7 @@ impl Actor {
             return ControlFlow::Continue(());
         };
         if body.resident.is_some() {
+            self.answer_files().await;
             return self.run_next().await;
         }
         if body.is_unborn() {

@@ -96,6 +96,7 @@ fn hear(desk: &mut Desk, live: &Live<'_>, message: Message) {
             recover_immediately: false,
             reply,
         } => desk.halt(Halt::Interrupt(vec![reply])),
+        Message::Files(files) => desk.files.push(files),
         Message::Delete { reply } => desk.halt(Halt::Delete(vec![reply])),
         Message::Resume { reply, .. } | Message::Recover { reply } => {
             let _ = reply.send(Ok(()));

@@ -140,6 +140,7 @@ impl Body {
             failures,
             suspend_after: seat.context.limits.suspend_after,
             interrupter: Interrupter::default(),
+            files: seat.context.registry.files(version).await?.into(),
             room: Arc::new(Unbounded),
         };
         let memory_bytes = component.initial_memory_bytes();

@@ -4,7 +4,7 @@ use kiln_proto::{Error, ids::IdempotencyKey, v1::WorkerRecord};
 
 use super::{
     body::Body,
-    mailbox::{Answer, Reply},
+    mailbox::{Answer, Files, Reply},
     seat::Seat,
 };
 use crate::invoke::{Input, outcome::Recorded};
@@ -24,6 +24,8 @@ pub(crate) struct Desk {
     pub(crate) halt: Option<Halt>,
     /// Linear memory that the worker asked for when there was no room for it.
     pub(crate) memory_wanted: u64,
+    /// Who waits to look into the worker's folder.
+    pub(crate) files: Vec<Files>,
     /// Who waits until the worker is loaded.
     pub(crate) until_loaded: Vec<Reply<()>>,
 }
@@ -114,6 +116,7 @@ impl Desk {
         }
         self.is_wanted = false;
         self.loaded(&Err(error.clone()));
+        self.refuse_files(error);
     }
 
     /// Tells those who waited for the worker to be loaded.

@@ -140,6 +140,7 @@ impl Actor {
         };
         // What it waits for may have come while it still ran.
         self.desk.is_wanted = record.wake_at_ns == Some(0);
+        self.desk.refuse_files_while_suspended();
         self.desk.loaded(&Ok(()));
         if self.desk.halt.is_some() {
             return self.halt().await;

@@ -23,6 +23,8 @@ pub(crate) enum Message {
     },
     /// Go on with what was interrupted or suspended.
     Resume { force: bool, reply: Reply<()> },
+    /// Look into the worker's folder, between two invocations.
+    Files(Files),
     /// Forget the worker.
     Delete { reply: Reply<()> },
     /// Go on with unfinished work after a change of owner.
@@ -40,6 +42,12 @@ pub(crate) struct Invoke {
     /// Nobody can have used the key before, so that it need not be looked up.
     pub(crate) key_is_fresh: bool,
     pub(crate) reply: Reply<Answer>,
+}
+
+/// A look into a worker's folder.
+pub(crate) struct Files {
+    pub(crate) path: String,
+    pub(crate) reply: Reply<v1::GetFilesResponse>,
 }
 
 /// An explicit creation.

@@ -6,6 +6,7 @@
 //! * `attend` – work that takes long, with an ear for messages meanwhile
 //! * `desk` – invocations that were accepted, and who waits for them; `accept` takes them in
 //! * `body` – code, oplog and instance: loading, replay, one run
+//! * `files` – what operators see of a worker's folder
 //! * `seat` – the shard that the worker lives in, under the epoch of this ownership
 //! * `residency` – how many workers may be in memory, and how much of it they may take; `activity` – which are idle
 //! * `info` – a worker as operators see it
@@ -17,6 +18,7 @@ mod attend;
 mod body;
 mod desk;
 mod endings;
+mod files;
 mod halts;
 pub(crate) mod info;
 mod mailbox;
@@ -26,6 +28,6 @@ mod seat;
 
 pub(crate) use activity::Activity;
 pub(crate) use actor::Actor;
-pub(crate) use mailbox::{Answer, Create, Invoke, Message, Reply};
+pub(crate) use mailbox::{Answer, Create, Files, Invoke, Message, Reply};
 pub(crate) use residency::{Residency, Wanted};
 pub(crate) use seat::Seat;

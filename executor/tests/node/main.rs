@@ -4,9 +4,12 @@
 
 mod apis;
 mod enumeration;
+mod files;
+mod hostile;
 mod http;
 mod invocations;
 mod lifecycle;
 mod managers;
+mod memory;
 mod node;
 mod waiting;

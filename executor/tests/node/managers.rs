@@ -136,6 +136,7 @@ impl ShardManagerService for PlayedManagers {
             size: request.size,
             digest: request.digest,
             env: request.env,
+            files: request.files,
             indexed_env: request.indexed_env,
             indexed_config: request.indexed_config,
             ..v1::ComponentVersion::default()

@@ -1,7 +1,10 @@
 use std::{path::PathBuf, time::Duration};
 
 use bytes::Bytes;
-use kiln_executor::{Executor, Limits, Options};
+use kiln_executor::{
+    Executor, Limits, Options,
+    host::{GuestLimits, HostOptions},
+};
 use kiln_proto::{
     Error,
     v1::{
@@ -30,6 +33,7 @@ pub(crate) struct Node {
     managers: PlayedManagers,
     data: TempDir,
     limits: Limits,
+    guest: GuestLimits,
     serving: JoinHandle<()>,
 }
 
@@ -39,8 +43,12 @@ impl Node {
     }
 
     pub(crate) async fn start_with(limits: Limits) -> Self {
+        Self::start_bounded(limits, GuestLimits::default()).await
+    }
+
+    pub(crate) async fn start_bounded(limits: Limits, guest: GuestLimits) -> Self {
         let data = tempfile::tempdir().unwrap();
-        Self::open(data, PlayedManagers::new(SHARDS), limits).await
+        Self::open(data, PlayedManagers::new(SHARDS), limits, guest).await
     }
 
     /// Stops everything and starts again on the same data.
@@ -49,12 +57,12 @@ impl Node {
         self.store.shutdown().await;
         self.serving.abort();
         let _ = self.serving.await;
-        let (data, managers, limits) = (self.data, self.managers, self.limits);
+        let (data, managers, limits, guest) = (self.data, self.managers, self.limits, self.guest);
         drop((self.executor, self.store, self.workers, self.components));
-        Self::open(data, managers, limits).await
+        Self::open(data, managers, limits, guest).await
     }
 
-    async fn open(data: TempDir, managers: PlayedManagers, limits: Limits) -> Self {
+    async fn open(data: TempDir, managers: PlayedManagers, limits: Limits, guest: GuestLimits) -> Self {
         let store = open_store(data.path().join("store")).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -63,6 +71,10 @@ impl Node {
             managers: vec![address.clone()],
             cache_dir: data.path().join("components"),
             limits: limits.clone(),
+            host: HostOptions {
+                guest: guest.clone(),
+                ..HostOptions::default()
+            },
             ..Options::default()
         };
         let executor = Executor::start(options, Some(&store)).await.unwrap();
@@ -102,6 +114,7 @@ impl Node {
             managers,
             data,
             limits,
+            guest,
             serving,
         }
     }
@@ -137,7 +150,40 @@ impl Node {
         self.upload_as(header, &guest_bytes(guest)).await.unwrap()
     }
 
+    /// The same, with files: path, contents, and whether it may be written to.
+    pub(crate) async fn upload_with_files(
+        &self,
+        guest: &str,
+        files: &[(&str, &str, bool)],
+    ) -> Result<v1::ComponentVersion, Error> {
+        let file = |(path, contents, writable): &(&str, &str, bool)| v1::InitialFile {
+            path: (*path).into(),
+            writable: *writable,
+            size: contents.len() as u64,
+            ..v1::InitialFile::default()
+        };
+        let header = v1::UploadHeader {
+            name: guest.into(),
+            files: files.iter().map(file).collect(),
+            ..v1::UploadHeader::default()
+        };
+        let contents: Vec<Bytes> = files
+            .iter()
+            .map(|(_, contents, _)| Bytes::copy_from_slice(contents.as_bytes()))
+            .collect();
+        self.upload_all(header, &guest_bytes(guest), contents).await
+    }
+
     async fn upload_as(&self, header: v1::UploadHeader, bytes: &[u8]) -> Result<v1::ComponentVersion, Error> {
+        self.upload_all(header, bytes, Vec::new()).await
+    }
+
+    async fn upload_all(
+        &self,
+        header: v1::UploadHeader,
+        bytes: &[u8],
+        files: Vec<Bytes>,
+    ) -> Result<v1::ComponentVersion, Error> {
         let mut parts = vec![v1::UploadComponentRequest {
             part: Some(Part::Header(header)),
         }];
@@ -147,6 +193,9 @@ impl Node {
                 part: Some(Part::Chunk(chunk)),
             });
         }
+        parts.extend(files.into_iter().map(|file| v1::UploadComponentRequest {
+            part: Some(Part::FileChunk(file)),
+        }));
         let reply = self
             .components
             .clone()
@@ -200,6 +249,20 @@ impl Node {
             .into_inner()
             .worker
             .unwrap())
+    }
+
+    /// What lies at a path of the worker's folder.
+    pub(crate) async fn files(
+        &self,
+        worker: &str,
+        path: &str,
+    ) -> Result<v1::get_files_response::Found, Error> {
+        let request = v1::GetFilesRequest {
+            worker: Some(reference(worker)),
+            path: path.into(),
+        };
+        let reply = self.workers.clone().get_files(request).await?;
+        Ok(reply.into_inner().found.unwrap())
     }
 
     /// The worker's oplog, as names of kinds.

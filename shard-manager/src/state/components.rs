@@ -34,8 +34,20 @@ pub(super) fn apply_register(state: &mut Transaction<'_>, register: Register) ->
             ..known
         },
     };
-    if let Err(refusal) = check_blob(state, &request)? {
-        return Ok(Err(refusal));
+    let announced = Announced {
+        digest: &request.digest,
+        size: request.size,
+        chunks: request.chunks,
+    };
+    let files = request.files.iter().map(|file| Announced {
+        digest: &file.digest,
+        size: file.size,
+        chunks: file.chunks,
+    });
+    for blob in std::iter::once(announced).chain(files) {
+        if let Err(refusal) = check_blob(state, &blob)? {
+            return Ok(Err(refusal));
+        }
     }
     let application = application(state, &component, &request)?;
     let version = v1::ComponentVersion {
@@ -50,6 +62,7 @@ pub(super) fn apply_register(state: &mut Transaction<'_>, register: Register) ->
         indexed_env: request.indexed_env,
         indexed_config: request.indexed_config,
         application,
+        files: request.files,
     };
     put_version(state, &component, &version, &request.request_token);
     Ok(Ok(Some(Outcome::Component(version))))
@@ -115,16 +128,20 @@ fn component_by_name(state: &Transaction<'_>, name: &str) -> Result<Option<Compo
         .transpose()
 }
 
+/// Bytes that should have been stored.
+struct Announced<'a> {
+    digest: &'a [u8],
+    size: u64,
+    chunks: u32,
+}
+
 /// Makes sure that the bytes behind the digest are there and are the right ones. They are hashed once.
-fn check_blob(
-    state: &mut Transaction<'_>,
-    request: &v1::RegisterComponentRequest,
-) -> Result<Result<(), Refusal>, Error> {
+fn check_blob(state: &mut Transaction<'_>, request: &Announced<'_>) -> Result<Result<(), Refusal>, Error> {
     let expected = Blob {
         size: request.size,
         chunks: request.chunks,
     };
-    if let Some(bytes) = state.get(Table::Control, &keys::blob(&request.digest))? {
+    if let Some(bytes) = state.get(Table::Control, &keys::blob(request.digest))? {
         let blob: Blob = decode(bytes, "a blob record")?;
         let same_size = blob.size == expected.size;
         return Ok(if same_size {
@@ -136,7 +153,7 @@ fn check_blob(
     let mut hasher = Sha256::new();
     let mut size = 0;
     for index in 0..request.chunks {
-        let Some(bytes) = state.get(Table::Blob, &keys::chunk(&request.digest, index))? else {
+        let Some(bytes) = state.get(Table::Blob, &keys::chunk(request.digest, index))? else {
             let missing = format!("chunk {index} of {} has not been stored", request.chunks);
             return Ok(Err(
                 Refusal::invalid(missing).with_hint("upload the component again")
@@ -148,13 +165,13 @@ fn check_blob(
     if size != expected.size {
         return Ok(Err(wrong_size(expected.size, size)));
     }
-    if hasher.finalize().as_slice() != request.digest.as_ref() {
+    if hasher.finalize().as_slice() != request.digest {
         let wrong = "the component's bytes do not match their SHA-256 digest";
         return Ok(Err(
             Refusal::invalid(wrong).with_hint("upload the component again")
         ));
     }
-    state.put(Table::Control, keys::blob(&request.digest), encode(&expected));
+    state.put(Table::Control, keys::blob(request.digest), encode(&expected));
     Ok(Ok(()))
 }
 

@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use kiln_proto::{
     Error,
     v1::{self, component_service_server::ComponentService, upload_component_request::Part},
@@ -53,22 +53,37 @@ async fn receive(
     let Some(Part::Header(header)) = next(&mut parts).await? else {
         return Err(Error::invalid("an upload begins with its header"));
     };
-    let mut bytes = BytesMut::new();
+    let (mut bytes, mut files) = (BytesMut::new(), BytesMut::new());
     while let Some(part) = next(&mut parts).await? {
-        let Part::Chunk(chunk) = part else {
-            return Err(Error::invalid("an upload has one header"));
+        let (what, all, chunk) = match part {
+            Part::Header(_) => return Err(Error::invalid("an upload has one header")),
+            Part::Chunk(chunk) => ("a component has", &mut bytes, chunk),
+            Part::FileChunk(chunk) => ("the files of a component have", &mut files, chunk),
         };
-        if bytes.len() + chunk.len() > size_max {
-            return Err(Error::limit_exceeded(format!(
-                "a component has at most {size_max} bytes"
-            )));
+        if all.len() + chunk.len() > size_max {
+            return Err(Error::limit_exceeded(format!("{what} at most {size_max} bytes")));
         }
-        bytes.extend_from_slice(&chunk);
+        all.extend_from_slice(&chunk);
     }
     Ok(NewVersion {
+        files: split(files.freeze(), &header.files)?,
         header,
         bytes: bytes.freeze(),
     })
+}
+
+/// The bytes of each file, from those of all.
+fn split(mut all: Bytes, files: &[v1::InitialFile]) -> Result<Vec<Bytes>, Error> {
+    let wrong = || Error::invalid("the files of the upload have other sizes than its header says");
+    let mut split = Vec::with_capacity(files.len());
+    for file in files {
+        let size = usize::try_from(file.size).map_err(|_| wrong())?;
+        if size > all.len() {
+            return Err(wrong());
+        }
+        split.push(all.split_to(size));
+    }
+    if all.is_empty() { Ok(split) } else { Err(wrong()) }
 }
 
 async fn next(parts: &mut Streaming<v1::UploadComponentRequest>) -> Result<Option<Part>, Error> {

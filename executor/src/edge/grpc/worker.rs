@@ -94,6 +94,13 @@ impl WorkerService for Worker {
         self.pass_on(request, |request| request.worker.clone()).await
     }
 
+    async fn get_files(
+        &self,
+        request: Request<v1::GetFilesRequest>,
+    ) -> Result<Response<v1::GetFilesResponse>, Status> {
+        self.pass_on(request, |request| request.worker.clone()).await
+    }
+
     async fn list_workers(
         &self,
         request: Request<v1::ListWorkersRequest>,

@@ -28,7 +28,13 @@ pub(super) async fn add(
         name: new.name,
         ..v1::UploadHeader::default()
     };
-    let added = api.add_component(NewVersion { header, bytes }).await?;
+    let added = api
+        .add_component(NewVersion {
+            header,
+            bytes,
+            files: Vec::new(),
+        })
+        .await?;
     Ok((StatusCode::CREATED, Json(json::component(&added))))
 }
 
@@ -43,7 +49,13 @@ pub(super) async fn update(
         update: true,
         ..v1::UploadHeader::default()
     };
-    let added = api.add_component(NewVersion { header, bytes }).await?;
+    let added = api
+        .add_component(NewVersion {
+            header,
+            bytes,
+            files: Vec::new(),
+        })
+        .await?;
     Ok(Json(json::component(&added)))
 }
 

@@ -3,6 +3,7 @@
 mod component;
 mod enumerate;
 mod error;
+mod files;
 mod query;
 mod status;
 mod worker;
@@ -39,6 +40,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
             get(worker::describe).delete(worker::delete),
         )
         .route("/v1/components/{name}/workers/{worker}/oplog", get(worker::oplog))
+        .route("/v1/components/{name}/workers/{worker}/files", get(files::get))
         .route(
             "/v1/components/{name}/workers/{worker}/interrupt",
             post(worker::interrupt),

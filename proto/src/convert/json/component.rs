@@ -3,7 +3,7 @@ use serde_json::{Value as Json, json};
 use crate::{
     convert::rfc3339,
     ids::ComponentId,
-    v1::{ComponentVersion, GetComponentResponse},
+    v1::{ComponentVersion, GetComponentResponse, InitialFile},
 };
 
 /// One version of a component.
@@ -21,8 +21,13 @@ pub fn component(version: &ComponentVersion) -> Json {
         "ephemeral": version.ephemeral,
         "application": if version.application.is_empty() { "default" } else { &version.application },
         "env": super::pairs(&version.env),
+        "files": version.files.iter().map(file).collect::<Json>(),
         "createdAt": rfc3339(version.created_at_ns),
     })
+}
+
+fn file(file: &InitialFile) -> Json {
+    json!({"path": file.path, "writable": file.writable, "size": file.size})
 }
 
 /// One version of a component with what it exports and imports.

@@ -5,12 +5,14 @@
 
 mod cluster;
 mod component;
+mod files;
 mod oplog;
 mod value;
 mod worker;
 
 pub use cluster::{node, node_id, shard, status as cluster_status};
 pub use component::{component, component_details};
+pub use files::{entry_kind, folder};
 pub use oplog::entry as oplog_entry;
 pub use value::value;
 pub use worker::{change_kind, count, status_name, worker, worker_event, worker_list};

@@ -184,13 +184,14 @@ impl HostDescriptor for HostState {
 
     async fn stat(&mut self, fd: Resource<Descriptor>) -> FsResult<DescriptorStat> {
         let mut stat = self.filesystem().stat(borrowed(&fd)).await?;
-        make_alike(&mut stat);
+        let is_read_only = self.folder.is_read_only(self.metadata(&fd)?.ino());
+        make_alike(&mut stat, is_read_only);
         let name = "filesystem::types::descriptor::stat";
         let recorded = self
             .record_times(name, NOTHING, &mut stat)
             .map_err(FsError::trap)?;
         if let Some(times) = recorded
-            && !self.folder.is_read_only(self.metadata(&fd)?.ino())
+            && !is_read_only
         {
             // Times that cannot be set are shown from the oplog all the same.
             let _ = self.handle(&fd)?.set_times(times.for_file());
@@ -303,10 +304,12 @@ impl HostDescriptor for HostState {
     }
 }
 
-/// What disks disagree about.
-pub(super) fn make_alike(stat: &mut DescriptorStat) {
+/// What disks disagree about, and how many other workers share a file.
+pub(super) fn make_alike(stat: &mut DescriptorStat, is_read_only: bool) {
     if stat.type_ == DescriptorType::Directory {
         stat.size = 0;
+    }
+    if is_read_only || stat.type_ == DescriptorType::Directory {
         stat.link_count = 1;
     }
 }

@@ -13,7 +13,7 @@ use crate::host::GuestLimits;
 /// The file system of a loaded worker. Removed with the instance, and made again by replay.
 pub(in crate::host) struct Folder {
     /// Absent for components that use no files.
-    dir: Option<TempDir>,
+    pub(super) dir: Option<TempDir>,
     pub(super) quota: Arc<Mutex<Quota>>,
     pub(super) numbers: Numbers,
     /// Files that came with the component and must not be changed.

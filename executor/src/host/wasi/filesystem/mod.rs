@@ -5,6 +5,8 @@
 //! folders, when a read or write is done) is made the same everywhere.
 //!
 //! * `folder` – the folder, and what it may hold
+//! * `initial` – files that come with the component
+//! * `browse` – how operators look into the folder
 //! * `quota` – how much it holds
 //! * `descriptor` – the calls on files and folders; `paths` has those that name a path
 //! * `times` – the recorded times
@@ -12,8 +14,10 @@
 //! * `numbers` – what stands in for inode numbers
 //! * `reader`, `writer` – streams over files
 
+mod browse;
 mod descriptor;
 mod folder;
+mod initial;
 mod listing;
 mod numbers;
 mod paths;
@@ -22,4 +26,6 @@ mod reader;
 mod times;
 mod writer;
 
+pub use browse::{FilesError, Found};
 pub(in crate::host) use folder::Folder;
+pub use initial::InitialFile;

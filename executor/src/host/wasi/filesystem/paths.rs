@@ -198,27 +198,30 @@ impl HostState {
             .stat_at(borrowed(&fd), flags, path.clone())
             .await;
         let mut stat = of_guest(statted)?;
-        make_alike(&mut stat);
+        let is_read_only = self.is_read_only_at(&fd, flags, &path).await;
+        make_alike(&mut stat, is_read_only);
         let name = "filesystem::types::descriptor::stat_at";
         let recorded = self
             .record_times(name, request(string(&path)), &mut stat)
             .map_err(FsError::trap)?;
-        if let Some(times) = recorded {
+        if let Some(times) = recorded
+            && !is_read_only
+        {
             self.show_times(fd, flags, path, &times).await;
         }
         Ok(stat)
     }
 
+    async fn is_read_only_at(&mut self, fd: &Resource<Descriptor>, flags: PathFlags, path: &str) -> bool {
+        !self.folder.read_only.is_empty()
+            && self
+                .look_up(fd, flags, path)
+                .await
+                .is_some_and(|metadata| self.folder.is_read_only(metadata.ino()))
+    }
+
     /// Gives a file its recorded times. Where that cannot be done they are shown from the oplog all the same.
     async fn show_times(&mut self, fd: Resource<Descriptor>, flags: PathFlags, path: String, times: &Times) {
-        let is_read_only = !self.folder.read_only.is_empty()
-            && self
-                .look_up(&fd, flags, &path)
-                .await
-                .is_some_and(|metadata| self.folder.is_read_only(metadata.ino()));
-        if is_read_only {
-            return;
-        }
         let new = |time: Option<Datetime>| time.map_or(NewTimestamp::NoChange, NewTimestamp::Timestamp);
         let (accessed, modified) = (new(times.accessed()), new(times.modified()));
         let _ = self
