@@ -8,5 +8,6 @@ mod divergence;
 mod kind;
 pub mod step;
 
-pub use divergence::{Divergence, describe, kind_name};
+pub use divergence::{Divergence, describe};
+pub use kiln_proto::convert::oplog::kind_name;
 pub use kind::Kind;

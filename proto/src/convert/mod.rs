@@ -1,9 +1,13 @@
 //! Checked conversions between wire and domain types, and the text forms of values.
 //!
 //! * [`json`] – what the CLI and the HTTP edge print
+//! * [`oplog`] – oplog entries with the names of the guest contract
+//! * `make` – values out of Rust's own types
 //! * [`to_wave`] – a value as WAVE text (WebAssembly value encoding)
 
 pub mod json;
+mod make;
+pub mod oplog;
 mod time;
 mod wave;
 
