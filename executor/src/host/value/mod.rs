@@ -4,6 +4,7 @@
 //! * [`parse_wave`], [`parse_json`] – arguments from text, checked against a signature
 //! * [`check_arguments`] – the same check for values that came as a tree
 //! * `lower`, `lift` – to and from wasmtime's own form
+//! * `wit` – to and from the guest contract's flat form, `wit-value`
 
 mod argument_error;
 mod build;
@@ -17,6 +18,7 @@ mod signature;
 mod tests;
 mod ty;
 mod wave;
+pub(crate) mod wit;
 
 pub use argument_error::{ArgumentError, Place};
 pub use check::check_arguments;

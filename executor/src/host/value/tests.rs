@@ -16,7 +16,7 @@ fn names(count: usize) -> Arc<[Box<str>]> {
     NAMES.iter().take(count).map(|name| Box::from(*name)).collect()
 }
 
-fn any_type() -> impl Strategy<Value = Type> {
+pub(super) fn any_type() -> impl Strategy<Value = Type> {
     let leaf = prop_oneof![
         Just(Type::Bool),
         Just(Type::U8),
@@ -61,7 +61,7 @@ fn any_type() -> impl Strategy<Value = Type> {
     })
 }
 
-fn any_value(ty: &Type) -> BoxedStrategy<Value> {
+pub(super) fn any_value(ty: &Type) -> BoxedStrategy<Value> {
     let of = build::value;
     let integer = |ty: &Type, min: i128, max: i128| {
         let ty = ty.clone();
