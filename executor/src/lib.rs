@@ -16,6 +16,7 @@
 //! * [`host`] – the wasm host: runs one worker's component, durably
 //! * [`memory`] – how much the machine has
 //! * [`journal`] – the oplog of one loaded worker
+//! * [`oplog_query`] – searching an oplog
 //! * [`replay`] – matching what the guest does with its oplog
 
 mod attend;
@@ -31,6 +32,7 @@ mod managers;
 pub mod memory;
 mod metrics;
 mod operations;
+pub mod oplog_query;
 mod options;
 mod prefetch;
 mod registry;

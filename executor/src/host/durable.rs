@@ -208,6 +208,7 @@ impl HostState {
         if self.is_recorded() {
             let response = Payload {
                 payload: Some(payload::Payload::Value(response)),
+                wit_type: None,
             };
             step::persist(&self.journal, function, kind, request, response);
         }

@@ -3,11 +3,15 @@
 use kiln_proto::v1::{Payload, Value, ValueList, payload, value::Kind};
 
 /// The request of a call without parameters.
-pub(super) const NOTHING: Payload = Payload { payload: None };
+pub(super) const NOTHING: Payload = Payload {
+    payload: None,
+    wit_type: None,
+};
 
 pub(super) fn request(value: Value) -> Payload {
     Payload {
         payload: Some(payload::Payload::Value(value)),
+        wit_type: None,
     }
 }
 

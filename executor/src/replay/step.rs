@@ -388,6 +388,7 @@ mod tests {
     fn payload(bytes: &'static [u8]) -> Payload {
         Payload {
             payload: Some(payload::Payload::Raw(bytes.into())),
+            wit_type: None,
         }
     }
 

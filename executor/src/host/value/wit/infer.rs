@@ -78,7 +78,11 @@ fn cases(variant: &VariantValue) -> Arc<[Case]> {
 }
 
 fn flag_names(flags: &FlagsValue) -> Arc<[Box<str>]> {
-    let set = flags.indices.iter().copied().zip(flags.set.iter().map(String::as_str));
+    let set = flags
+        .indices
+        .iter()
+        .copied()
+        .zip(flags.set.iter().map(String::as_str));
     names(set, flags.declared)
 }
 
@@ -98,7 +102,8 @@ fn made_up(at: u32) -> Box<str> {
 }
 
 fn is_made_up(at: usize, name: &str) -> bool {
-    name.strip_prefix("case-").is_some_and(|number| number.parse() == Ok(at))
+    name.strip_prefix("case-")
+        .is_some_and(|number| number.parse() == Ok(at))
 }
 
 /// One type for two values of the same type, each of which shows a part of it.

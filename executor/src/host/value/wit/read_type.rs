@@ -22,7 +22,9 @@ fn read(reader: &mut Reader<'_>, at: usize, depth: usize) -> Result<Type, WitErr
     let (name, payload) = case(node).ok_or(WitError::NoNodes)?;
     let read = match payload {
         None => primitive(name).map(Ok),
-        Some(payload) => compound(reader, name, payload, depth).or_else(|| handle(name, payload, whole).map(Ok)),
+        Some(payload) => {
+            compound(reader, name, payload, depth).or_else(|| handle(name, payload, whole).map(Ok))
+        }
     };
     read.unwrap_or_else(|| {
         Err(WitError::Unfit {
@@ -34,7 +36,12 @@ fn read(reader: &mut Reader<'_>, at: usize, depth: usize) -> Result<Type, WitErr
 }
 
 /// `None` for a node of another kind, or one that is malformed.
-fn compound(reader: &mut Reader<'_>, name: &str, payload: &Value, depth: usize) -> Option<Result<Type, WitError>> {
+fn compound(
+    reader: &mut Reader<'_>,
+    name: &str,
+    payload: &Value,
+    depth: usize,
+) -> Option<Result<Type, WitError>> {
     let mut child = |value: &Value| read(reader, position(value)?, depth + 1);
     Some(match name {
         "record-type" => named(payload)?
@@ -88,7 +95,10 @@ fn named(payload: &Value) -> Option<Vec<(&str, &Value)>> {
 }
 
 fn names(payload: &Value) -> Option<Arc<[Box<str>]>> {
-    items(Some(payload))?.iter().map(|name| text(name).map(Box::from)).collect()
+    items(Some(payload))?
+        .iter()
+        .map(|name| text(name).map(Box::from))
+        .collect()
 }
 
 fn handle(name: &str, payload: &Value, whole: &Value) -> Option<Type> {

@@ -38,13 +38,17 @@ fn read(reader: &mut Reader<'_>, at: usize, ty: &Type, depth: usize) -> Result<V
             })
         }
         (Type::List(element), "list-value") => items(payload).map(|children| {
-            let elements = children.iter().map(|child| read(reader, position(child)?, element, depth + 1));
+            let elements = children
+                .iter()
+                .map(|child| read(reader, position(child)?, element, depth + 1));
             Ok(build::list(element, elements.collect::<Result<_, WitError>>()?))
         }),
         (Type::FixedList(element, length), "list-value") => {
             let children = items(payload).filter(|children| children.len() == *length as usize);
             children.map(|children| {
-                let elements = children.iter().map(|child| read(reader, position(child)?, element, depth + 1));
+                let elements = children
+                    .iter()
+                    .map(|child| read(reader, position(child)?, element, depth + 1));
                 elements.collect::<Result<Value, WitError>>()
             })
         }
@@ -77,9 +81,7 @@ fn choice(
             };
             let chosen = case_at(cases, number)?;
             let child = one(reader, child, chosen.payload.as_ref(), depth)?;
-            Some(child.and_then(|child| {
-                build::variant(cases, &chosen.name, child).ok_or(WitError::NoNodes)
-            }))
+            Some(child.and_then(|child| build::variant(cases, &chosen.name, child).ok_or(WitError::NoNodes)))
         }
         (Type::Option(inner), "option-value") => {
             let child = one(reader, payload, some(payload)?.map(|_| &**inner), depth)?;

@@ -46,7 +46,10 @@ proptest! {
 }
 
 fn nodes(nodes: Vec<Value>) -> Value {
-    Value::record(vec![FieldValue::of("nodes", nodes.into_iter().collect::<Value>())])
+    Value::record(vec![FieldValue::of(
+        "nodes",
+        nodes.into_iter().collect::<Value>(),
+    )])
 }
 
 fn option_node(child: Option<i32>) -> Value {
@@ -87,8 +90,16 @@ fn malformed_nodes_are_refused() {
     for (tree, error) in cases {
         assert_eq!(value_from_wit(&tree, &options(3)), Err(error));
     }
-    let chain = (1..40).map(|child| option_node(Some(child))).chain([option_node(None)]);
-    assert_eq!(value_from_wit(&nodes(chain.collect()), &options(60)), Err(WitError::TooDeep));
+    let chain = (1..40)
+        .map(|child| option_node(Some(child)))
+        .chain([option_node(None)]);
+    assert_eq!(
+        value_from_wit(&nodes(chain.collect()), &options(60)),
+        Err(WitError::TooDeep)
+    );
     let unfit = value_from_wit(&nodes(vec![option_node(None)]), &Type::U8);
-    assert_eq!(unfit.expect_err("another type").to_string(), "node 0: expected u8, got option-value");
+    assert_eq!(
+        unfit.expect_err("another type").to_string(),
+        "node 0: expected u8, got option-value"
+    );
 }

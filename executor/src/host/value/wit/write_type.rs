@@ -84,7 +84,10 @@ fn node(case: &str, payload: Value) -> Value {
 
 /// Resources are told apart by their names; the number is for guests that build types themselves.
 fn handle(mode: &str) -> Value {
-    node("handle-type", Value::tuple(vec![0u64.into(), Value::enum_case(mode)]))
+    node(
+        "handle-type",
+        Value::tuple(vec![0u64.into(), Value::enum_case(mode)]),
+    )
 }
 
 fn one(writer: &mut Writer, ty: Option<&Type>, shape: Shape, depth: usize) -> Result<Value, WitError> {

@@ -79,7 +79,11 @@ fn one(writer: &mut Writer, value: Option<&Value>, depth: usize) -> Result<Value
 /// `result<option<node-index>, option<node-index>>`
 fn either(writer: &mut Writer, result: &ResultValue, depth: usize) -> Result<Value, WitError> {
     let payload = Some(one(writer, result.payload.as_deref(), depth)?);
-    Ok(Value::result(if result.is_error { Err(payload) } else { Ok(payload) }))
+    Ok(Value::result(if result.is_error {
+        Err(payload)
+    } else {
+        Ok(payload)
+    }))
 }
 
 fn case_index(case: Option<&CaseName>) -> Value {
@@ -87,7 +91,9 @@ fn case_index(case: Option<&CaseName>) -> Value {
 }
 
 fn flag_bits(flags: &FlagsValue) -> Value {
-    (0..flags.declared).map(|at| flags.indices.contains(&at)).collect()
+    (0..flags.declared)
+        .map(|at| flags.indices.contains(&at))
+        .collect()
 }
 
 fn handle(handle: &HandleValue) -> Value {
