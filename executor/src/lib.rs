@@ -3,7 +3,7 @@
 //! A call goes one way: `edge` → `route` → `shard` → `worker` → [`host`] → [`journal`] → the store.
 //!
 //! * [`Executor`], [`Options`] – a node's executor, or without a store an edge that only passes calls on
-//! * `edge` – gRPC and HTTP, one service a file; `operations` is what both can do to a worker
+//! * `edge` – gRPC and HTTP, one service a file; `operations` and `oplog_page` are what both can do to a worker
 //! * `route` – from a worker's name to the node that owns it; retries until the caller's deadline
 //! * `attend`, `managers`, `registry` – the lease, the map and the components, from the shard managers
 //! * `prefetch` – compiles new components before they are called
@@ -32,6 +32,7 @@ mod managers;
 pub mod memory;
 mod metrics;
 mod operations;
+mod oplog_page;
 pub mod oplog_query;
 mod options;
 mod prefetch;

@@ -7,10 +7,9 @@ use std::sync::{
 
 use kiln_proto::{
     Error,
-    ids::{IdempotencyKey, OplogIndex, WorkerId},
+    ids::{IdempotencyKey, WorkerId},
     v1::{self, worker_service_client::WorkerServiceClient},
 };
-use prost::Message as _;
 use tonic::{Response, Status, transport::Channel};
 
 use crate::{
@@ -18,11 +17,6 @@ use crate::{
     shard::Owned,
     worker::{Answer, Create, Invoke, Message, info::worker_info},
 };
-
-const OPLOG_PAGE_DEFAULT: u32 = 100;
-const OPLOG_PAGE_MAX: u32 = 1000;
-/// Bytes of entries on a page, so that it fits in a message.
-const OPLOG_PAGE_BYTES: usize = 4 << 20;
 
 /// A request and the worker that it is about.
 pub(crate) struct On<T> {
@@ -194,45 +188,6 @@ impl Operation for On<v1::ResumeWorkerRequest> {
     }
 }
 
-impl Operation for On<v1::GetOplogRequest> {
-    type Reply = v1::GetOplogResponse;
-
-    async fn here(self: Arc<Self>, owned: Arc<Owned>) -> Result<v1::GetOplogResponse, Error> {
-        owned.shard.barrier().await?;
-        let record = owned.record(&self.worker)?.ok_or_else(|| unknown(&self.worker))?;
-        let from = self.request.from.max(1);
-        let limit = match self.request.limit {
-            0 => OPLOG_PAGE_DEFAULT,
-            limit => limit.min(OPLOG_PAGE_MAX),
-        };
-        let page =
-            owned
-                .shard
-                .read_oplog(&self.worker, OplogIndex(from), limit as usize, OPLOG_PAGE_BYTES)?;
-        let mut entries = Vec::with_capacity(page.len());
-        for (index, bytes) in page {
-            let entry = v1::OplogEntry::decode(bytes).map_err(|_| {
-                Error::corrupt(format!("entry {index} of worker {} cannot be read", self.worker))
-            })?;
-            entries.push(v1::IndexedOplogEntry {
-                index: index.0,
-                entry: Some(entry),
-            });
-        }
-        let next = entries.last().map_or(0, |last| last.index + 1);
-        Ok(v1::GetOplogResponse {
-            entries,
-            next: if next > record.oplog_index { 0 } else { next },
-        })
-    }
-
-    async fn there(&self, call: RemoteCall) -> Result<Response<v1::GetOplogResponse>, Status> {
-        client(&call)
-            .get_oplog(call.request((*self.request).clone()))
-            .await
-    }
-}
-
 async fn described(owned: &Owned, record: v1::WorkerRecord) -> Result<v1::WorkerInfo, Error> {
     let id = record
         .worker_id
@@ -247,11 +202,11 @@ async fn described(owned: &Owned, record: v1::WorkerRecord) -> Result<v1::Worker
     worker_info(record, name, owned.id())
 }
 
-fn unknown(worker: &WorkerId) -> Error {
+pub(crate) fn unknown(worker: &WorkerId) -> Error {
     Error::not_found(format!("worker {worker} does not exist"))
 }
 
-fn client(call: &RemoteCall) -> WorkerServiceClient<Channel> {
+pub(crate) fn client(call: &RemoteCall) -> WorkerServiceClient<Channel> {
     WorkerServiceClient::new(call.channel.clone())
         .max_decoding_message_size(call.message_bytes_max)
         .max_encoding_message_size(call.message_bytes_max)

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use kiln_proto::{
     Error, ErrorCode,
-    ids::{ComponentId, ShardId, WorkerId},
+    ids::{ComponentId, OplogIndex, ShardId, WorkerId},
     v1::{
         self, AwaitPromise, CompletePromise, DeletePromise, ExportedFunctionInvokedEntry, PromiseId,
         WakeWorker, WorkerRecord, shard_operation::Operation as ShardWork, shard_operation_reply::Reply,
@@ -22,7 +22,7 @@ use crate::{
     edge::Api,
     enumerate::Query,
     host::{Cluster, WorkersPage, WorkersQuery},
-    operations::Invocation,
+    operations::{Invocation, On},
     route::{Operation, Patience, RemoteCall},
     shard::Owned,
 };
@@ -200,6 +200,30 @@ impl Cluster for WayOut {
         let patience = Patience::of(Some(PATIENCE));
         let (workers, cursor) = api.enumerator.records(&query, &cursor, limit, patience).await?;
         Ok(WorkersPage { workers, cursor })
+    }
+
+    async fn oplog(
+        &self,
+        worker: &WorkerId,
+        from: OplogIndex,
+        query: &str,
+    ) -> Result<Option<v1::GetOplogResponse>, Error> {
+        let api = self.api()?;
+        let shard = api.router.shard_of(worker)?;
+        let request = v1::GetOplogRequest {
+            worker: Some(v1::WorkerRef {
+                component: worker.component.to_string(),
+                worker: worker.name.to_string(),
+            }),
+            from: from.0,
+            limit: 0,
+            query: query.to_owned(),
+        };
+        let patience = Patience::of(Some(PATIENCE));
+        let page = api
+            .router
+            .route(shard, patience, On::new(worker.clone(), request));
+        none_if_missing(page.await)
     }
 
     async fn component(&self, reference: &str) -> Result<Option<ComponentId>, Error> {

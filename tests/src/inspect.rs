@@ -49,7 +49,7 @@ pub async fn check_oplogs(endpoint: &str, history: &History) -> Result<u64> {
             let request = v1::GetOplogRequest {
                 worker: Some(reference.clone()),
                 from,
-                limit: 0,
+                ..v1::GetOplogRequest::default()
             };
             let page = client
                 .get_oplog(request)

@@ -111,6 +111,9 @@ pub(crate) struct Oplog {
     /// First index
     #[arg(long, default_value_t = 1)]
     from: u64,
+    /// Only entries that contain this: words, "a phrase", /a regex/, field:text, with AND, OR, NOT and parentheses
+    #[arg(long, default_value = "", hide_default_value = true)]
+    query: String,
 }
 
 pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()> {
@@ -214,6 +217,7 @@ async fn oplog(global: &Global, client: &Client, args: Oplog) -> anyhow::Result<
         worker: Some(args.worker),
         from: args.from,
         limit: 0,
+        query: args.query,
     };
     let mut entries = Vec::new();
     loop {

@@ -1,8 +1,8 @@
 use bytes::Bytes;
 use kiln_proto::{
     Error,
-    ids::{ComponentId, WorkerId},
-    v1::{ExportedFunctionInvokedEntry, PromiseId, WorkerRecord},
+    ids::{ComponentId, OplogIndex, WorkerId},
+    v1::{ExportedFunctionInvokedEntry, GetOplogResponse, PromiseId, WorkerRecord},
 };
 use uuid::Uuid;
 
@@ -54,6 +54,17 @@ pub trait Cluster: Send + Sync + 'static {
     /// # Errors
     /// `INVALID` for a filter that is too large or a cursor that is none, or when a shard cannot be reached.
     async fn list_workers(&self, query: WorkersQuery) -> Result<WorkersPage, Error>;
+
+    /// A page of a worker's oplog from an index on, only of entries that a query finds; `None` when there is no such worker.
+    ///
+    /// # Errors
+    /// When its shard cannot be reached.
+    async fn oplog(
+        &self,
+        worker: &WorkerId,
+        from: OplogIndex,
+        query: &str,
+    ) -> Result<Option<GetOplogResponse>, Error>;
 
     /// The component of that name.
     ///
@@ -123,6 +134,10 @@ impl Cluster for NoCluster {
     }
 
     async fn list_workers(&self, _: WorkersQuery) -> Result<WorkersPage, Error> {
+        Self::refuse()
+    }
+
+    async fn oplog(&self, _: &WorkerId, _: OplogIndex, _: &str) -> Result<Option<GetOplogResponse>, Error> {
         Self::refuse()
     }
 

@@ -13,6 +13,7 @@ use super::{
     CallError, Cluster, Failures, HostState, Interrupter, Invocation, NoCluster, NoStorage, Outside, Room,
     StartError, Storage, SystemOutside, TrapKind, Unbounded,
     failure::{call_error, start_error},
+    golem::finish_open_spans,
     value::{ArgumentError, check_arguments, lift, lower},
 };
 use crate::{
@@ -161,6 +162,9 @@ impl Instance {
             }
             None => return Err(CallError::Unusable),
         };
+        if let Err(error) = finish_open_spans(self.store.data_mut()) {
+            return Err(call_error(&error, self.store.data_mut()));
+        }
         self.store.data_mut().end_invocation();
         self.usable = true;
         Ok(result)
@@ -168,7 +172,9 @@ impl Instance {
 
     /// Says which invocation the next call belongs to.
     pub fn enter(&mut self, invocation: Invocation) {
-        self.store.data_mut().invocation = invocation;
+        let state = self.store.data_mut();
+        state.invocation = invocation;
+        state.spans = None;
     }
 
     /// The oplog of the worker.

@@ -40,6 +40,8 @@ mod recorded;
 mod resources;
 mod room;
 mod spool;
+mod spans;
+mod stand_in;
 mod state;
 mod stdio;
 mod storage;

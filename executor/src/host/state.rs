@@ -14,7 +14,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::{
     GuestLimits, Interrupter, Outside, WorkerContext, control::Control, limiter::Memory,
-    processor::Processor, resources::ResourceTable, stdio::Stdio, waits::Waits, wasi::filesystem::Folder,
+    processor::Processor, resources::ResourceTable, spans::Spans, stand_in::StandIns, stdio::Stdio, waits::Waits, wasi::filesystem::Folder,
 };
 use crate::{component::LoadedComponent, journal::Journal};
 
@@ -23,6 +23,10 @@ use crate::{component::LoadedComponent, journal::Journal};
 pub struct Invocation {
     /// Its idempotency key, from which the keys of its effects are derived.
     pub key: IdempotencyKey,
+    /// The function, by its full name.
+    pub function: String,
+    /// When it began, in nanoseconds since the Unix epoch.
+    pub started_ns: u64,
     /// The trace that it belongs to, as its caller gave it.
     pub context: Option<InvocationContext>,
 }
@@ -31,6 +35,8 @@ impl Default for Invocation {
     fn default() -> Self {
         Self {
             key: IdempotencyKey::random(),
+            function: String::new(),
+            started_ns: 0,
             context: None,
         }
     }
@@ -40,9 +46,15 @@ impl Default for Invocation {
 pub(crate) struct HostState {
     pub(super) journal: Journal,
     pub(super) invocation: Invocation,
+    /// Its spans, once they are asked for.
+    pub(super) spans: Option<Spans>,
+    /// Outgoing requests carry the trace on.
+    pub(super) forwards_trace: bool,
     pub(super) control: Control,
     /// What the guest's pollables wait for, where that may take long.
     pub(super) waits: Waits,
+    /// Pollables that stand for others, which the guest makes later.
+    pub(super) stand_ins: StandIns,
     pub(super) context: Arc<WorkerContext>,
     pub(super) outside: Arc<dyn Outside>,
     pub(super) stdio: Stdio,
@@ -87,8 +99,11 @@ impl HostState {
         Ok(Self {
             journal,
             invocation: Invocation::default(),
+            spans: None,
+            forwards_trace: true,
             control: Control::new(context.retry_policy, context.failures),
             waits: Waits::default(),
+            stand_ins: StandIns::default(),
             outside: context.outside.clone(),
             stdio,
             passed_logs: Vec::new(),

@@ -134,6 +134,19 @@ impl Cursor {
         Ok(())
     }
 
+    /// True when nothing but a zone that was left is ahead.
+    pub(super) fn is_at_last_zone(&self, store: &dyn OplogStore, worker: &WorkerId) -> Result<bool, Error> {
+        if !self.head_is(begins_zone) {
+            return Ok(false);
+        }
+        let zone_end = self.zone_end;
+        let behind = self.look_ahead(store, worker, |index, _| match index > zone_end {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        })?;
+        Ok(behind.is_none())
+    }
+
     fn head_is(&self, fits: impl Fn(&Entry) -> bool) -> bool {
         self.head
             .as_ref()
@@ -248,4 +261,31 @@ fn ends_zone(entry: &Entry) -> bool {
         Entry::ExportedFunctionCompleted(_) => true,
         _ => false,
     }
+}
+
+/// Reads committed entries as they are stored, whether or not they count.
+pub(super) fn read_entries(
+    store: &dyn OplogStore,
+    worker: &WorkerId,
+    from: OplogIndex,
+    entries_max: usize,
+) -> Result<Vec<(OplogIndex, OplogEntry)>, Error> {
+    let limits = PageLimits {
+        entries_max,
+        ..PageLimits::default()
+    };
+    let page = store.read(worker, from, limits).map_err(|source| Error::Read {
+        worker: worker.clone(),
+        from,
+        source: Box::new(source),
+    })?;
+    let decode = |(index, bytes)| {
+        let entry = OplogEntry::decode(bytes).map_err(|error: prost::DecodeError| Error::Corrupt {
+            worker: worker.clone(),
+            index,
+            what: error.to_string(),
+        })?;
+        Ok((index, entry))
+    };
+    page.into_iter().map(decode).collect()
 }

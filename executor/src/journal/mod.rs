@@ -181,6 +181,12 @@ impl Journal {
         self.append_with(|_| entry)
     }
 
+    /// Time of entries, in nanoseconds since the Unix epoch.
+    #[must_use]
+    pub fn now_ns(&self) -> u64 {
+        (self.shared.now_ns)()
+    }
+
     /// Adds an entry that depends on its own index.
     pub fn append_with(&self, entry: impl FnOnce(OplogIndex) -> Entry) -> OplogIndex {
         let timestamp_ns = (self.shared.now_ns)();
@@ -198,6 +204,14 @@ impl Journal {
             state.current = index;
         }
         index
+    }
+
+    /// Committed entries from an index on, skipped regions included; empty behind the last one.
+    ///
+    /// # Errors
+    /// When a page cannot be read.
+    pub fn read(&self, from: OplogIndex, entries_max: usize) -> Result<Vec<(OplogIndex, OplogEntry)>, Error> {
+        cursor::read_entries(&*self.shared.store, &self.shared.worker, from, entries_max)
     }
 
     /// Makes everything from `start` on void, and goes on live from the entry before it.
@@ -241,6 +255,20 @@ impl Journal {
     #[must_use]
     pub fn is_void(&self, index: OplogIndex) -> bool {
         self.shared.state.lock().cursor.is_void(index)
+    }
+
+    /// True when the guest is to make new effects: nothing is left to replay but a zone without persistence that it has
+    /// left, which is passed over then.
+    ///
+    /// # Errors
+    /// When a page cannot be read.
+    pub fn is_live_behind_zone(&self) -> Result<bool, Error> {
+        let shared = &*self.shared;
+        let mut state = shared.state.lock();
+        if state.cursor.is_at_last_zone(&*shared.store, &shared.worker)? {
+            state.cursor.pass_zone(&*shared.store, &shared.worker)?;
+        }
+        Ok(state.cursor.is_at_end())
     }
 
     /// Shows `visit` what replay has yet to match behind the head, until it breaks with an answer. Hints and skipped

@@ -14,6 +14,9 @@ pub(super) struct Leaf {
     pub(super) text: String,
 }
 
+/// Names of the host calls by which guests read oplogs.
+const READING: &str = "golem::api::oplog::";
+
 /// Fields of an entry that keep its books: found by their names, but not by a text alone.
 const BOOKKEEPING: [&str; 11] = [
     "begin-index",
@@ -41,7 +44,12 @@ impl Leaf {
 pub(super) fn leaves(entry: &Entry) -> Vec<Leaf> {
     let mut found = Vec::new();
     let mut path = Vec::new();
-    gather_fields(&fields(entry, &PlainForm), &mut path, &mut found);
+    let mut fields = fields(entry, &PlainForm);
+    // What a search has found is not found once more in what is recorded of that search.
+    if matches!(entry, Entry::ImportedFunctionInvoked(call) if call.function_name.starts_with(READING)) {
+        fields.retain(|field| field.name == "function-name");
+    }
+    gather_fields(&fields, &mut path, &mut found);
     found
 }
 

@@ -1,13 +1,13 @@
 //! One host call of the guest against the oplog (semantics.md §5.1): begin, then either the recorded response or a new
 //! effect that is persisted, then end.
 
-use std::{borrow::Cow, ops::ControlFlow};
+use std::{borrow::Cow, ops::ControlFlow, sync::Arc};
 
 use kiln_proto::{
     convert::to_wave,
     ids::OplogIndex,
     v1::{
-        BeginIndexEntry, EmptyEntry, ImportedFunctionInvokedEntry, Payload, function_type,
+        BeginIndexEntry, EmptyEntry, ImportedFunctionInvokedEntry, OplogEntry, Payload, function_type,
         oplog_entry::Entry, payload,
     },
 };
@@ -150,6 +150,27 @@ impl Call {
             journal.commit().await?;
         }
         Ok(())
+    }
+}
+
+/// Begins a remote write that must not be repeated: its beginning is committed before its effect.
+///
+/// # Errors
+/// [`StepError::NotRepeatable`] when a crash has interrupted it.
+pub async fn begin_marked(journal: &Journal) -> Result<OplogIndex, StepError> {
+    journal.pass_zone()?;
+    if journal.is_live() {
+        let begin = journal.append(Entry::BeginRemoteWrite(EmptyEntry {}));
+        journal.commit().await?;
+        return Ok(begin);
+    }
+    let begin = expect(journal, "begin-remote-write", |entry| {
+        matches!(entry, Entry::BeginRemoteWrite(_))
+    })?;
+    if has_end(journal, begin)? {
+        Ok(begin)
+    } else {
+        Err(StepError::NotRepeatable)
     }
 }
 
@@ -352,6 +373,22 @@ pub fn expect_here(
         }
         None => Ok(journal.current_index()),
     }
+}
+
+/// Takes the next recorded entry, which has to be a host call, whichever it is; for guests that replay their own calls.
+/// `None` when nothing is left to replay.
+///
+/// # Errors
+/// A divergence, or when the oplog cannot be read.
+pub fn take_call(journal: &Journal) -> Result<Option<Arc<OplogEntry>>, StepError> {
+    journal.pass_zone()?;
+    let head = journal.peek().map(|(_, entry)| entry);
+    if head.is_some() {
+        expect(journal, "a call that the guest reads back", |entry| {
+            matches!(entry, Entry::ImportedFunctionInvoked(_))
+        })?;
+    }
+    Ok(head)
 }
 
 /// A request in words, cut short.

@@ -235,6 +235,8 @@ impl Body {
             self.invoked_at = index;
             instance.enter(Invocation {
                 key: IdempotencyKey::new(&call.idempotency_key).map_err(Ending::Refused)?,
+                function: call.function_name.clone(),
+                started_ns: entry.timestamp_ns,
                 context: call.context.clone(),
             });
             let result = instance.call(&function, &call.request).await?;
@@ -283,6 +285,8 @@ impl Body {
         self.invoked_at = self.journal.append(input.invoked_entry(key));
         resident.instance.enter(Invocation {
             key: key.clone(),
+            function: input.function.full_name.clone(),
+            started_ns: self.journal.now_ns(),
             context: input.context.clone(),
         });
         match resident.instance.call(&input.function, &input.arguments).await {

@@ -122,6 +122,7 @@ pub(super) async fn oplog(
         worker: Some(worker.clone()),
         from: query.number("from")?,
         limit: u32::try_from(query.number("limit")?).unwrap_or(u32::MAX),
+        query: query.all("query").join(" "),
     };
     let page = api.on_worker(Some(&worker), request, control(&api)).await?;
     let entries: Vec<Value> = page.entries.iter().map(json::oplog_entry).collect();

@@ -37,6 +37,10 @@ pub(super) fn conform(value: Value, ty: &Type) -> Result<Value, Unfit> {
                 .transpose()?;
             Kind::Option(option)
         }
+        // Older versions of the contract show an empty tuple for a function without a result.
+        (Type::Record(fields), Kind::Option(option)) if option.value.is_none() && is_wit_value(fields) => {
+            return conform(empty_wit_value(), ty);
+        }
         // What some shapes leave out if it is missing and others always have.
         (_, Kind::Option(option)) => match option.value {
             Some(value) => return conform(*value, ty),
@@ -53,7 +57,9 @@ pub(super) fn conform(value: Value, ty: &Type) -> Result<Value, Unfit> {
         }
         (Type::Variant(cases), Kind::Variant(mut variant)) => {
             let name = variant.case.map(|case| case.name).unwrap_or_default();
-            let (index, case) = find_case(cases, &name).ok_or_else(|| unfit(ty, &name))?;
+            let Some((index, case)) = find_case(cases, &name) else {
+                return as_unknown_entry(variant.payload, cases).unwrap_or_else(|| Err(unfit(ty, &name)));
+            };
             variant.case = Some(CaseName {
                 name: case.name.to_string(),
                 index,
@@ -96,6 +102,31 @@ fn conform_record(mut record: RecordValue, fields: &[Field], ty: &Type) -> Resul
         });
     }
     Ok(RecordValue { fields: conformed })
+}
+
+fn is_wit_value(fields: &[Field]) -> bool {
+    matches!(fields, [field] if &*field.name == "nodes")
+}
+
+fn empty_wit_value() -> Value {
+    let node = Value::variant("tuple-value", Some(std::iter::empty::<Value>().collect()));
+    Value::record(vec![FieldValue::of(
+        "nodes",
+        [node].into_iter().collect::<Value>(),
+    )])
+}
+
+/// An oplog entry of a kind that this version of the contract has not: it keeps its place as one without meaning.
+fn as_unknown_entry(payload: Option<Box<Value>>, cases: &[Case]) -> Option<Result<Value, Unfit>> {
+    let (index, no_op) = find_case(cases, "no-op")?;
+    let ty = no_op.payload.as_ref()?;
+    let timestamp = match payload?.kind? {
+        Kind::Record(mut record) => {
+            take(&mut record, "timestamp").unwrap_or_else(|| Kind::Record(record).into())
+        }
+        other => other.into(),
+    };
+    Some(conform(timestamp, ty).map(|time| Value::variant_at("no-op", index, Some(time))))
 }
 
 fn take(record: &mut RecordValue, name: &str) -> Option<Value> {

@@ -1,14 +1,27 @@
 //! The runtime interfaces of `golem:*`, one file a concept. What exists in several shapes is bound by shape (`dynamic`).
 //!
+//! * `context` – `golem:api/context`
+//! * `durability` – `golem:durability/durability`
 //! * `host` – `golem:api/host`
+//! * `oplog` – `golem:api/oplog`
 //! * `shapes` – ids and records that these interfaces share
 
+mod context;
+mod durability;
 mod host;
+mod oplog;
 mod shapes;
+
+pub(in crate::host) use context::finish_open_spans;
 
 use super::dynamic::Catalog;
 
 /// The interfaces that are bound by the shape in which a component declares them.
 pub(in crate::host) fn catalog() -> Catalog {
-    Catalog::new(vec![host::interface()])
+    Catalog::new(vec![
+        host::interface(),
+        oplog::interface(),
+        durability::interface(),
+        context::interface(),
+    ])
 }

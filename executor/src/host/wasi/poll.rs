@@ -13,6 +13,7 @@ use crate::replay::Kind as CallKind;
 /// those pollables are ready again: deadlines have passed by then, and what is not recorded runs again in any case.
 impl Host for HostState {
     async fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
+        let pollables: Vec<_> = pollables.iter().map(|given| self.stand_ins.real(given)).collect();
         const NAME: &str = "golem io::poll::poll";
         let request = request(u64_value(pollables.len() as u64));
         if let Some(recorded) = self.recorded(NAME, &request)? {
@@ -47,6 +48,7 @@ impl Host for HostState {
 
 impl HostPollable for HostState {
     async fn ready(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<bool> {
+        let pollable = self.stand_ins.real(&pollable);
         const NAME: &str = "golem io::poll::ready";
         if let Some(recorded) = self.recorded(NAME, &NOTHING)? {
             let ready = recorded.kind == Some(Kind::BoolValue(true));
@@ -69,6 +71,7 @@ impl HostPollable for HostState {
 
     /// Has no result, so there is nothing to record.
     async fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
+        let pollable = self.stand_ins.real(&pollable);
         if self.journal.is_live() {
             self.record_logs();
             self.suspend_if_long(std::slice::from_ref(&pollable)).await?;
@@ -78,6 +81,7 @@ impl HostPollable for HostState {
 
     fn drop(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
         self.waits.forget(&pollable);
+        self.stand_ins.forget(&pollable);
         HostPollable::drop(&mut self.table, pollable)
     }
 }

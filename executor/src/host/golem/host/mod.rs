@@ -12,6 +12,8 @@ mod position;
 mod promises;
 mod workers;
 
+pub(in crate::host::golem) use policy::level_value;
+
 use crate::host::dynamic::Interface;
 
 /// Versions of `golem:api` in the field.

@@ -102,7 +102,7 @@ fn jitter_of(given: &OptionValue) -> Option<f64> {
     }
 }
 
-fn level_value(level: Level) -> Value {
+pub(in crate::host::golem) fn level_value(level: Level) -> Value {
     let name = match level {
         Level::Smart => "smart",
         Level::PersistRemoteSideEffects => "persist-remote-side-effects",
