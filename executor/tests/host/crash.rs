@@ -12,7 +12,7 @@ use kiln_proto::{ids::OplogIndex, v1::oplog_entry::Entry};
 use crate::fixture::{Worker, built, call};
 
 /// Runs calls to the end, loading the worker again whenever it goes back in its oplog.
-async fn run(worker: &Worker, calls: &[(&str, &[&str])]) -> Vec<String> {
+pub(crate) async fn run(worker: &Worker, calls: &[(&str, &[&str])]) -> Vec<String> {
     for _ in 0..100 {
         let mut instance = worker.start().await;
         match attempt(&mut instance, calls).await {
@@ -34,7 +34,7 @@ async fn attempt(instance: &mut Instance, calls: &[(&str, &[&str])]) -> Result<V
 
 /// For every prefix of a run's oplog: a worker that crashed there comes to its end, and gives the same once more in a life
 /// that only replays.
-async fn crash_everywhere(guest: &str, calls: &[(&str, &[&str])]) -> Vec<String> {
+pub(crate) async fn crash_everywhere(guest: &str, calls: &[(&str, &[&str])]) -> Vec<String> {
     let worker = Worker::of(built(guest)).await;
     let whole = run(&worker, calls).await;
     let entries = worker.oplog.entries().expect("decodable entries").len() as u64;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::panic, reason = "a test panics to fail")]
 
+mod apis;
 mod components;
 mod counters;
 mod crash;
