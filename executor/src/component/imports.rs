@@ -2,7 +2,7 @@ use wasmparser::{Parser, Payload, ValidPayload, Validator, component_types::Comp
 use wasmtime::component::{Component, InstancePre, Linker, types::ComponentItem};
 
 use super::Error;
-use crate::host::{HostState, is_offered};
+use crate::host::{HostState, catalog, is_offered};
 
 /// Names of the interfaces and functions that a component imports; interfaces of types only are left out.
 pub(super) fn names(component: &Component) -> Vec<String> {
@@ -26,7 +26,7 @@ pub(super) fn names(component: &Component) -> Vec<String> {
 /// [`Error::MissingImports`].
 pub(super) fn check(bytes: &[u8]) -> Result<(), Error> {
     let declared = declared(bytes).unwrap_or_default();
-    let missing: Vec<String> = declared.into_iter().filter(|name| !is_offered(name)).collect();
+    let missing = declared.iter().flat_map(missing_of).collect::<Vec<_>>();
     if missing.is_empty() {
         Ok(())
     } else {
@@ -34,8 +34,29 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Error> {
     }
 }
 
-/// As [`names`], from the bytes; `None` when they do not parse.
-fn declared(bytes: &[u8]) -> Option<Vec<String>> {
+/// What a component asks of the host under one name.
+struct Import {
+    name: String,
+    /// The functions of an interface.
+    functions: Vec<String>,
+}
+
+/// What the host does not offer of an import: all of it, or some functions.
+fn missing_of(import: &Import) -> Vec<String> {
+    let Import { name, functions } = import;
+    if !is_offered(name) {
+        return vec![name.clone()];
+    }
+    let lacking = functions
+        .iter()
+        .filter(|function| catalog().lacks(name, function));
+    lacking
+        .map(|function| format!("{name}: function {function} is not offered"))
+        .collect()
+}
+
+/// As [`names`], with functions, from the bytes; `None` when they do not parse.
+fn declared(bytes: &[u8]) -> Option<Vec<Import>> {
     let mut validator = Validator::new();
     let mut names = Vec::new();
     let mut depth = 0_usize;
@@ -59,17 +80,25 @@ fn declared(bytes: &[u8]) -> Option<Vec<String>> {
     }
     let types = types?;
     let types = types.as_ref();
-    names.retain(
-        |name| match types.component_item_for_import(name).map(|item| item.ty) {
+    let import = |name: String| {
+        let mut functions = Vec::new();
+        match types.component_item_for_import(&name).map(|item| item.ty) {
             Some(ComponentEntityType::Instance(id)) => {
                 let is_type = |ty: &ComponentEntityType| matches!(ty, ComponentEntityType::Type { .. });
-                types[id].exports.values().any(|item| !is_type(&item.ty))
+                let exports = &types[id].exports;
+                if exports.values().all(|item| is_type(&item.ty)) {
+                    return None;
+                }
+                let is_function = |ty: &ComponentEntityType| matches!(ty, ComponentEntityType::Func(_));
+                let named = exports.iter().filter(|(_, item)| is_function(&item.ty));
+                functions.extend(named.map(|(name, _)| name.clone()));
             }
-            Some(ComponentEntityType::Type { .. }) => false,
-            _ => true,
-        },
-    );
-    Some(names)
+            Some(ComponentEntityType::Type { .. }) => return None,
+            _ => {}
+        }
+        Some(Import { name, functions })
+    };
+    Some(names.into_iter().filter_map(import).collect())
 }
 
 /// Resolves the imports. wasmtime stops at the first that does not fit; here all that are missing are named.
@@ -102,12 +131,20 @@ mod tests {
             (import "acme:shop/cart@1.0.0" (instance (export "add" (func))))
             (import "acme:shop/types@1.0.0" (instance (type $id u32) (export "id" (type (eq $id)))))
             (import "wasi:cli/exit@0.2.6" (instance (export "exit" (func))))
+            (import "golem:api/host@1.1.7" (instance (export "foo" (func)) (export "oplog-commit" (func))))
             (core module (func unreachable))
             (component (import "inner-thing" (func)))
             (import "bare" (func)))"#;
         let bytes = wat::parse_str(component).expect("it is well-formed");
         match check(&bytes) {
-            Err(Error::MissingImports { missing }) => assert_eq!(missing, ["acme:shop/cart@1.0.0", "bare"]),
+            Err(Error::MissingImports { missing }) => assert_eq!(
+                missing,
+                [
+                    "acme:shop/cart@1.0.0",
+                    "golem:api/host@1.1.7: function foo is not offered",
+                    "bare"
+                ]
+            ),
             other => unreachable!("{other:?}"),
         }
         assert!(

@@ -98,6 +98,12 @@ impl Catalog {
         self.interfaces.iter().find(|interface| interface.fits(import))
     }
 
+    /// True when the interface is one of these, and has no such function.
+    pub(crate) fn lacks(&self, import: &str, function: &str) -> bool {
+        self.find(import)
+            .is_some_and(|interface| !interface.functions.contains_key(function))
+    }
+
     /// True when the host offers an interface of this name and version.
     pub(crate) fn offers(&self, import: &str) -> bool {
         self.find(import).is_some()
