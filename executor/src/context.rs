@@ -8,6 +8,7 @@ use crate::{
     metrics::Metrics,
     registry::Registry,
     route::ClusterView,
+    telemetry::Telemetry,
     worker::Residency,
 };
 
@@ -18,6 +19,7 @@ pub(crate) struct Context {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Limits,
     pub(crate) residency: Residency,
+    pub(crate) telemetry: Telemetry,
     /// The way from a worker to others; there once the node has started.
     pub(crate) way_out: OnceLock<Arc<dyn Cluster>>,
     /// Chunks of blobs that are being replicated from here.

@@ -25,7 +25,11 @@ use crate::{
     registry::Registry,
     route::{Channels, ClusterView, Router},
     shard::{Shards, sweep},
+<<<<<<< HEAD
     storage::{self, Storage},
+=======
+    telemetry::Telemetry,
+>>>>>>> f3da931 (Export ended invocations as OpenTelemetry spans over OTLP)
     way_out::WayOut,
     worker::Residency,
 };
@@ -73,6 +77,7 @@ impl Executor {
             metrics: Arc::<Metrics>::default(),
             residency: Residency::new(options.limits.loaded_workers_max, options.limits.memory_bytes_max),
             limits: options.limits.clone(),
+            telemetry: Telemetry::start(options.otlp_endpoint.as_deref()),
             way_out: OnceLock::new(),
             chunk_slots: Semaphore::new(CHUNKS_UNDER_WAY),
             storage: OnceLock::new(),

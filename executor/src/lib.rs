@@ -17,6 +17,7 @@
 //! * [`memory`] – how much the machine has
 //! * [`journal`] – the oplog of one loaded worker
 //! * [`oplog_query`] – searching an oplog
+//! * `telemetry` – ended invocations as OpenTelemetry spans
 //! * [`replay`] – matching what the guest does with its oplog
 
 mod attend;
@@ -40,7 +41,11 @@ mod registry;
 pub mod replay;
 mod route;
 mod shard;
+<<<<<<< HEAD
 mod storage;
+=======
+mod telemetry;
+>>>>>>> f3da931 (Export ended invocations as OpenTelemetry spans over OTLP)
 mod way_out;
 mod worker;
 

@@ -15,6 +15,8 @@ pub struct Options {
     pub cache_dir: PathBuf,
     /// What the wasm host may use.
     pub host: HostOptions,
+    /// Where ended invocations are exported to by OTLP/gRPC, as `http://host:port`; nowhere without one.
+    pub otlp_endpoint: Option<String>,
     /// What is bounded, and by how much.
     pub limits: Limits,
 }
@@ -60,6 +62,7 @@ impl Default for Options {
             managers: Vec::new(),
             cache_dir: PathBuf::from("kiln-data/components"),
             host: HostOptions::default(),
+            otlp_endpoint: None,
             limits: Limits::default(),
         }
     }

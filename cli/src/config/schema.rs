@@ -21,6 +21,7 @@ pub(crate) struct Config {
     pub(crate) storage: Storage,
     pub(crate) api: Api,
     pub(crate) log: Log,
+    pub(crate) telemetry: Telemetry,
 }
 
 /// This node.
@@ -133,6 +134,19 @@ pub(crate) struct Log {
     /// `error`, `warn`, `info`, `debug`, `trace`, or directives like `info,kiln_store=debug`.
     pub(crate) level: String,
     pub(crate) format: LogFormat,
+}
+
+/// What is told to others about what happens here.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Telemetry {
+    pub(crate) otlp: Otlp,
+}
+
+/// Export of ended invocations as OpenTelemetry spans.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Otlp {
+    /// The collector's OTLP/gRPC endpoint, such as `http://127.0.0.1:4317`; nothing is exported when empty.
+    pub(crate) endpoint: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

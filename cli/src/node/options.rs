@@ -52,6 +52,8 @@ pub(super) fn executor(config: &Config, address: &str) -> kiln_executor::Options
         cache_dir: config.node.data.join("components"),
         ..kiln_executor::Options::default()
     };
+    options.otlp_endpoint =
+        Some(config.telemetry.otlp.endpoint.clone()).filter(|endpoint| !endpoint.is_empty());
     options.host.memory_bytes_max = config.executor.worker_memory_max.bytes();
     options.limits.message_bytes_max = config.api.message_size_max.bytes();
     options.limits.component_bytes_max = config.executor.component_size_max.bytes();

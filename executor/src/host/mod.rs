@@ -63,5 +63,6 @@ pub(crate) use linker::{catalog, is_offered, linker};
 pub use outside::{Outside, SystemOutside};
 pub use room::{Room, Unbounded};
 pub(crate) use state::HostState;
+pub(crate) use spans::{call_span_id, invocation_span};
 pub use state::Invocation;
 pub use storage::{Content, NoStorage, ObjectName, Storage, StorageLimits};

@@ -21,6 +21,7 @@ use crate::{
         outcome::{self, Ending, Failure},
         retry,
     },
+    journal::Journal,
 };
 
 impl Actor {
@@ -29,6 +30,9 @@ impl Actor {
         match ending {
             Ending::Completed(result) => {
                 self.desk.memory_wanted = 0;
+                if let Some((journal, invoked_at)) = self.invocation() {
+                    self.seat.context.telemetry.ended(&journal, invoked_at);
+                }
                 if let Some(ticket) = self.desk.current.take() {
                     ticket.answer(&Ok(Answer {
                         result,
@@ -73,6 +77,12 @@ impl Actor {
         ControlFlow::Continue(())
     }
 
+    /// Where the invocation at hand is recorded. Whoever commits its end exports its spans: nobody else ever will.
+    fn invocation(&self) -> Option<(Journal, OplogIndex)> {
+        let body = self.body.as_ref()?;
+        Some((body.journal.clone(), body.invoked_at))
+    }
+
     pub(super) async fn failed(&mut self, failure: Failure) -> ControlFlow<()> {
         self.seat.context.metrics.invocations_failed.increment();
         tracing::debug!(worker = %self.seat.id, message = failure.message, "the guest failed");
@@ -89,12 +99,16 @@ impl Actor {
             retry_from: retry_from.0,
             stderr: failure.stderr,
         };
+        let invocation = self.invocation();
         let record = match self.leave(Entry::Error(entry.clone())).await {
             Ok(record) => record,
             Err(error) => return self.stop(&error),
         };
         if record.status() == WorkerStatus::Retrying {
             return self.pause_before_retry(&record).await;
+        }
+        if let Some((journal, invoked_at)) = invocation {
+            self.seat.context.telemetry.ended(&journal, invoked_at);
         }
         if let Some(ticket) = self.desk.current.take() {
             ticket.answer(&Err(outcome::failed(&entry)));

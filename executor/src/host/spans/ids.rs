@@ -1,4 +1,7 @@
-use kiln_proto::ids::{IdempotencyKey, WorkerId};
+use kiln_proto::{
+    ids::{IdempotencyKey, OplogIndex, WorkerId},
+    v1::InvocationContext,
+};
 use uuid::Uuid;
 
 /// Namespace of ids that follow from an invocation. Part of the format: spans are exported under them.
@@ -18,4 +21,21 @@ pub(super) fn span_id(worker: &WorkerId, key: &IdempotencyKey) -> String {
 fn derive(what: &str, worker: &WorkerId, key: &IdempotencyKey) -> Uuid {
     let name = format!("{what}\n{}\n{}", worker.urn(), key.as_str());
     Uuid::new_v5(&NAMESPACE, name.as_bytes())
+}
+
+/// The trace and the span of an invocation: 32 and 16 hexadecimal digits.
+pub(crate) fn invocation_span(
+    worker: &WorkerId,
+    key: &IdempotencyKey,
+    given: Option<&InvocationContext>,
+) -> (String, String) {
+    let trace = given.map(|context| context.trace_id.clone()).filter(|id| !id.is_empty());
+    (trace.unwrap_or_else(|| trace_id(worker, key)), span_id(worker, key))
+}
+
+/// The span of a call to the world, by the entry that records it: 16 hexadecimal digits.
+pub(crate) fn call_span_id(worker: &WorkerId, index: OplogIndex) -> String {
+    let name = format!("call\n{}\n{}", worker.urn(), index.0);
+    let (high, _) = Uuid::new_v5(&NAMESPACE, name.as_bytes()).as_u64_pair();
+    format!("{high:016x}")
 }

@@ -16,6 +16,8 @@ use kiln_proto::{
 
 use super::state::Invocation;
 
+pub(crate) use ids::{call_span_id, invocation_span};
+
 /// Spans that an invocation may start, with those of its callers.
 const SPANS_MAX: usize = 10_000;
 
@@ -49,12 +51,8 @@ struct SpanState {
 impl Spans {
     /// The caller's spans, if any, and the invocation's own below them.
     pub(crate) fn of(invocation: &Invocation, worker: &WorkerId) -> Self {
+        let (trace_id, own_id) = invocation_span(worker, &invocation.key, invocation.context.as_ref());
         let given = invocation.context.clone().unwrap_or_default();
-        let trace_id = if given.trace_id.is_empty() {
-            ids::trace_id(worker, &invocation.key)
-        } else {
-            given.trace_id
-        };
         let mut spans = Self {
             trace_id,
             trace_states: given.trace_states,
@@ -75,7 +73,7 @@ impl Spans {
             });
         }
         spans.push(SpanState {
-            id: ids::span_id(worker, &invocation.key),
+            id: own_id,
             start_ns: invocation.started_ns,
             parent: spans.last(),
             attributes: attributes::of_invocation(invocation, worker),
