@@ -25,11 +25,8 @@ use crate::{
     registry::Registry,
     route::{Channels, ClusterView, Router},
     shard::{Shards, sweep},
-<<<<<<< HEAD
     storage::{self, Storage},
-=======
     telemetry::Telemetry,
->>>>>>> f3da931 (Export ended invocations as OpenTelemetry spans over OTLP)
     way_out::WayOut,
     worker::Residency,
 };

@@ -41,11 +41,8 @@ mod registry;
 pub mod replay;
 mod route;
 mod shard;
-<<<<<<< HEAD
 mod storage;
-=======
 mod telemetry;
->>>>>>> f3da931 (Export ended invocations as OpenTelemetry spans over OTLP)
 mod way_out;
 mod worker;
 

@@ -42,9 +42,7 @@ impl Telemetry {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
         // Ends with the last sender.
         tokio::spawn(export::export(endpoint.to_owned(), receiver));
-        Self {
-            sender: Some(sender),
-        }
+        Self { sender: Some(sender) }
     }
 
     /// Tells that the invocation which began at `first` has ended, and that this is committed.

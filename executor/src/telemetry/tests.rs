@@ -34,7 +34,9 @@ impl TraceService for Receiver {
         let resources = request.into_inner().resource_spans.into_iter();
         let scopes = resources.flat_map(|resource| resource.scope_spans);
         for span in scopes.flat_map(|scope| scope.spans) {
-            self.0.send(span).map_err(|_| Status::unavailable("the test is over"))?;
+            self.0
+                .send(span)
+                .map_err(|_| Status::unavailable("the test is over"))?;
         }
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
@@ -134,7 +136,9 @@ async fn an_invocation_arrives_once_with_its_spans_and_calls() {
     let owner = journal(&store);
     while owner.take().expect("a readable oplog").is_some() {}
     owner.append(finish("000000000000000a"));
-    owner.append(Entry::ExportedFunctionCompleted(ExportedFunctionCompletedEntry::default()));
+    owner.append(Entry::ExportedFunctionCompleted(
+        ExportedFunctionCompletedEntry::default(),
+    ));
     owner.append(invoked());
     owner.commit().await.expect("a vector takes everything");
     let telemetry = Telemetry::start(Some(&endpoint));
@@ -148,10 +152,20 @@ async fn an_invocation_arrives_once_with_its_spans_and_calls() {
     drop(telemetry);
     assert!(received.try_recv().is_err(), "nothing more");
     let names: Vec<&str> = spans.iter().map(|span| span.name.as_str()).collect();
-    assert_eq!(names, ["shop:cart/api.{buy}", "span 000000000000000a", "shop::pay"]);
-    assert_eq!(spans[0].parent_span_id, [0, 0xf0, 0x67, 0xaa, 0x0b, 0xa9, 0x02, 0xb7]);
+    assert_eq!(
+        names,
+        ["shop:cart/api.{buy}", "span 000000000000000a", "shop::pay"]
+    );
+    assert_eq!(
+        spans[0].parent_span_id,
+        [0, 0xf0, 0x67, 0xaa, 0x0b, 0xa9, 0x02, 0xb7]
+    );
     assert_eq!(spans[1].parent_span_id, spans[0].span_id);
     assert_eq!(spans[2].parent_span_id, spans[1].span_id);
-    assert!(spans.iter().all(|span| span.trace_id == spans[0].trace_id && span.trace_state == "a=1"));
+    assert!(
+        spans
+            .iter()
+            .all(|span| span.trace_id == spans[0].trace_id && span.trace_state == "a=1")
+    );
     assert!(spans[1].attributes.iter().any(|pair| pair.key == "color"));
 }

@@ -82,7 +82,12 @@ struct Tree {
 }
 
 impl Tree {
-    fn of(worker: &WorkerId, key: &IdempotencyKey, call: &ExportedFunctionInvokedEntry, start_ns: u64) -> Self {
+    fn of(
+        worker: &WorkerId,
+        key: &IdempotencyKey,
+        call: &ExportedFunctionInvokedEntry,
+        start_ns: u64,
+    ) -> Self {
         let given = call.context.as_ref();
         let (trace_id, span_id) = invocation_span(worker, key, given);
         let caller = given
@@ -92,7 +97,9 @@ impl Tree {
             trace_id: bytes_of(&trace_id),
             span_id: bytes_of(&span_id),
             parent_span_id: caller.map(|span| bytes_of(&span.span_id)).unwrap_or_default(),
-            trace_state: given.map(|context| context.trace_states.join(",")).unwrap_or_default(),
+            trace_state: given
+                .map(|context| context.trace_states.join(","))
+                .unwrap_or_default(),
             name: call.function_name.clone(),
             kind: SpanKind::Server.into(),
             start_time_unix_nano: start_ns,
@@ -117,7 +124,11 @@ impl Tree {
         match &entry.entry {
             Some(Entry::StartSpan(start)) => self.start(start, at_ns),
             Some(Entry::SetSpanAttribute(set)) => {
-                if let Some(span) = self.by_id.get(&set.span_id).and_then(|at| self.spans.get_mut(*at)) {
+                if let Some(span) = self
+                    .by_id
+                    .get(&set.span_id)
+                    .and_then(|at| self.spans.get_mut(*at))
+                {
                     span.attributes.retain(|pair| pair.key != set.key);
                     span.attributes.push(attribute(&set.key, &set.value));
                 }
@@ -152,7 +163,11 @@ impl Tree {
             parent_span_id: parent.unwrap_or_else(|| self.current().span_id.clone()),
             name: start.attributes.iter().find_map(find).unwrap_or_default(),
             kind: SpanKind::Internal.into(),
-            attributes: start.attributes.iter().map(|pair| attribute(&pair.key, &pair.value)).collect(),
+            attributes: start
+                .attributes
+                .iter()
+                .map(|pair| attribute(&pair.key, &pair.value))
+                .collect(),
             ..self.child(at_ns)
         };
         self.by_id.insert(start.span_id.clone(), self.spans.len());
@@ -161,7 +176,13 @@ impl Tree {
     }
 
     /// A call to the world. What a worker learns of its own machine is not worth a span.
-    fn call(&mut self, worker: &WorkerId, index: OplogIndex, call: &ImportedFunctionInvokedEntry, at_ns: u64) {
+    fn call(
+        &mut self,
+        worker: &WorkerId,
+        index: OplogIndex,
+        call: &ImportedFunctionInvokedEntry,
+        at_ns: u64,
+    ) {
         let kind = call.function_type.unwrap_or_default().kind();
         if kind == Kind::ReadLocal {
             return;

@@ -29,8 +29,13 @@ pub(crate) fn invocation_span(
     key: &IdempotencyKey,
     given: Option<&InvocationContext>,
 ) -> (String, String) {
-    let trace = given.map(|context| context.trace_id.clone()).filter(|id| !id.is_empty());
-    (trace.unwrap_or_else(|| trace_id(worker, key)), span_id(worker, key))
+    let trace = given
+        .map(|context| context.trace_id.clone())
+        .filter(|id| !id.is_empty());
+    (
+        trace.unwrap_or_else(|| trace_id(worker, key)),
+        span_id(worker, key),
+    )
 }
 
 /// The span of a call to the world, by the entry that records it: 16 hexadecimal digits.
