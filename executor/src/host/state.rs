@@ -14,7 +14,8 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::{
     GuestLimits, Interrupter, Outside, WorkerContext, control::Control, limiter::Memory,
-    processor::Processor, resources::ResourceTable, spans::Spans, stand_in::StandIns, stdio::Stdio, waits::Waits, wasi::filesystem::Folder,
+    processor::Processor, resources::ResourceTable, spans::Spans, stand_in::StandIns, stdio::Stdio,
+    waits::Waits, wasi::filesystem::Folder,
 };
 use crate::{component::LoadedComponent, journal::Journal};
 
