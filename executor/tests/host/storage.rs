@@ -59,6 +59,7 @@ fn enter(instance: &mut Instance) {
     instance.enter(Invocation {
         key: IdempotencyKey::new("the-call").expect("a valid key"),
         context: None,
+        ..Invocation::default()
     });
 }
 
