@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     applications::Applications,
+    network::{Egress, Http},
     units::{Size, Span},
 };
 use crate::args::{DEFAULT_GRPC, DEFAULT_HTTP};
@@ -79,6 +80,10 @@ pub(crate) struct Executor {
     pub(crate) component_size_max: Size,
     /// Most linear memory of one worker.
     pub(crate) worker_memory_max: Size,
+    /// Where guests may connect to.
+    pub(crate) egress: Egress,
+    /// Outgoing HTTP, and HTTP that components serve.
+    pub(crate) http: Http,
 }
 
 /// Timing of replication.
@@ -151,6 +156,8 @@ impl Default for Executor {
             idle_timeout: Span(limits.idle_timeout),
             component_size_max: Size(limits.component_bytes_max as u64),
             worker_memory_max: Size(kiln_executor::host::HostOptions::default().memory_bytes_max as u64),
+            egress: Egress::default(),
+            http: Http::default(),
         }
     }
 }
@@ -235,6 +242,14 @@ impl Config {
         require(
             !self.node.data.as_os_str().is_empty(),
             "node.data: no folder given",
+        );
+        require(
+            self.executor.http.header_size_max.0 >= 8 << 10,
+            "executor.http.header_size_max: less than 8KiB",
+        );
+        require(
+            self.executor.http.requests_max > 0 && self.executor.http.requests_per_worker_max > 0,
+            "executor.http: no request is allowed",
         );
         let manager_count = self.cluster.managers.len();
         require(

@@ -2,6 +2,7 @@
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
+use super::{NetworkOptions, wasi::http::Client};
 use wasmtime::{Config, EngineWeak, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
 /// How often running guests are stopped to look for interrupts and to let others run.
@@ -22,6 +23,8 @@ pub struct HostOptions {
     pub running_max: u32,
     /// Threads that compile components, besides the ones that serve calls.
     pub compile_threads: NonZeroUsize,
+    /// What guests may do on the network.
+    pub network: NetworkOptions,
 }
 
 impl Default for HostOptions {
@@ -31,6 +34,7 @@ impl Default for HostOptions {
             memory_bytes_max: 512 << 20,
             running_max: 4_000,
             compile_threads: NonZeroUsize::MIN,
+            network: NetworkOptions::default(),
         }
     }
 }
@@ -40,6 +44,7 @@ impl Default for HostOptions {
 pub struct Engine {
     inner: wasmtime::Engine,
     options: Arc<HostOptions>,
+    client: Arc<Client>,
 }
 
 /// The engine cannot be set up on this machine.
@@ -78,11 +83,17 @@ impl Engine {
         Ok(Self {
             inner,
             options: Arc::new(options.clone()),
+            client: Arc::new(Client::new(options.network.clone())),
         })
     }
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
         &self.inner
+    }
+
+    /// What guests send their requests with.
+    pub(super) fn client(&self) -> &Arc<Client> {
+        &self.client
     }
 
     pub(crate) fn options(&self) -> &HostOptions {

@@ -11,6 +11,7 @@
 //! * `dynamic` – interfaces that exist in several shapes, bound by the shape that a component declares
 //! * `golem` – the runtime interfaces of `golem:*`
 //! * `keyvalue`, `blobstore` – storage of applications, one interface a file; [`Storage`] – where it is kept
+//! * [`egress`] – where guests may connect to
 //! * `wasi` – the WASI interfaces whose results are recorded, one file each
 
 mod blobstore;
@@ -19,6 +20,7 @@ mod content_stream;
 mod control;
 mod durable;
 mod dynamic;
+pub mod egress;
 pub mod engine;
 pub mod env;
 mod error;
@@ -31,6 +33,7 @@ mod keyvalue;
 mod leave;
 mod limiter;
 mod linker;
+mod network;
 mod outside;
 mod payload;
 mod recorded;
@@ -53,7 +56,9 @@ pub use instance::{Instance, SUSPEND_AFTER_DEFAULT, WorkerContext};
 pub use interrupt::Interrupter;
 pub use leave::Wait;
 pub(crate) use linker::{catalog, is_offered, linker};
+pub use network::{HttpOptions, NetworkOptions};
 pub use outside::{Outside, SystemOutside};
 pub(crate) use state::HostState;
 pub use state::Invocation;
 pub use storage::{Content, NoStorage, ObjectName, Storage, StorageLimits};
+pub(crate) use wasi::http::{HANDLER_EXPORTED, HANDLER_INTERFACE, handler_signature};

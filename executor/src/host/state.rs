@@ -11,11 +11,11 @@ use kiln_proto::{
 use tempfile::TempDir;
 use wasmtime::component::ResourceTable as WasiTable;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use super::{
-    Interrupter, Outside, WorkerContext, control::Control, limiter::MemoryLimiter, resources::ResourceTable,
-    stdio::Stdio, waits::Waits,
+    Interrupter, Outside, WorkerContext, control::Control, egress::EgressPolicy, limiter::MemoryLimiter,
+    resources::ResourceTable, stdio::Stdio, waits::Waits, wasi::http::Http,
 };
 use crate::{component::LoadedComponent, journal::Journal};
 
@@ -56,7 +56,8 @@ pub(crate) struct HostState {
     /// The highest monotonic time that the guest has seen, so that it never goes back, not even on another node.
     pub(super) monotonic_floor_ns: u64,
     pub(super) wasi: WasiCtx,
-    pub(super) http: WasiHttpCtx,
+    /// Requests to others.
+    pub(super) http: Http,
     /// Resources of the host that the guest holds: streams, pollables, descriptors.
     pub(super) table: WasiTable,
     /// Where files lie that are too large for memory.
@@ -66,6 +67,11 @@ pub(crate) struct HostState {
 }
 
 impl HostState {
+    /// Where the guest may connect to.
+    pub(super) fn egress(&self) -> &EgressPolicy {
+        self.http.egress()
+    }
+
     /// Prepares a worker's surroundings.
     pub(super) fn new(
         component: &LoadedComponent,
@@ -74,10 +80,8 @@ impl HostState {
     ) -> io::Result<Self> {
         let stdio = Stdio::default();
         let mut wasi = WasiCtx::builder();
-        wasi.stdout(stdio.stdout())
-            .stderr(stdio.stderr())
-            .allow_tcp(false)
-            .allow_udp(false);
+        wasi.stdout(stdio.stdout()).stderr(stdio.stderr());
+        super::wasi::sockets::open(&mut wasi, &component.engine().options().network.egress);
         let folder = component.scratch().map(tempfile::tempdir_in).transpose()?;
         if let Some(folder) = &folder {
             wasi.preopened_dir(folder.path(), "/", FsPerms::ReadWrite)
@@ -96,7 +100,7 @@ impl HostState {
             resources: ResourceTable::new(context.id.urn()),
             monotonic_floor_ns: 0,
             wasi: wasi.build(),
-            http: WasiHttpCtx::new(),
+            http: Http::new(component.engine().client().clone()),
             table: WasiTable::new(),
             scratch: component
                 .scratch()
@@ -139,9 +143,9 @@ impl WasiView for HostState {
 impl WasiHttpView for HostState {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView {
-            ctx: &mut self.http,
+            ctx: &mut self.http.ctx,
             table: &mut self.table,
-            hooks: Default::default(),
+            hooks: &mut self.http.hooks,
         }
     }
 }

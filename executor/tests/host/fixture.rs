@@ -7,7 +7,10 @@ use std::{
 
 use kiln_executor::{
     component::{CacheOptions, Components, LoadedComponent},
-    host::{CallError, Engine, HostOptions, Instance, Interrupter, WorkerContext, value::parse_wave},
+    host::{
+        CallError, Engine, HostOptions, HttpOptions, Instance, Interrupter, NetworkOptions, WorkerContext,
+        egress::EgressPolicy, value::parse_wave,
+    },
     journal::{Journal, MemoryOplog, Options},
 };
 use kiln_proto::{
@@ -49,11 +52,30 @@ pub(crate) fn engine() -> Engine {
     let options = || HostOptions {
         instances_max: 200,
         memory_bytes_max: 64 << 20,
+        network: network(),
         ..HostOptions::default()
     };
     ENGINE
         .get_or_init(|| Engine::new(&options()).expect("an engine"))
         .clone()
+}
+
+/// Test servers listen on this machine.
+fn network() -> NetworkOptions {
+    let egress = EgressPolicy {
+        allow_addresses: ["127.0.0.0/8", "::1"]
+            .map(|range| range.parse().expect("a range"))
+            .into(),
+        deny_hosts: ["denied.example"]
+            .map(|host| host.parse().expect("a host"))
+            .into(),
+        ..EgressPolicy::default()
+    };
+    let http = HttpOptions {
+        held_body_bytes_max: 1 << 20,
+        ..HttpOptions::default()
+    };
+    NetworkOptions { egress, http }
 }
 
 /// All tests of a run share compiled code; runs do not, so that each sees the compiler of its own build.

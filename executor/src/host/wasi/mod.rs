@@ -4,10 +4,14 @@
 pub(super) mod config;
 mod environment;
 mod exit;
+pub(super) mod http;
 mod insecure;
 mod insecure_seed;
+pub(super) mod ip_name_lookup;
 pub(super) mod logging;
 mod monotonic_clock;
 mod poll;
 mod random;
+pub(super) mod sockets;
+pub(super) mod streams;
 mod wall_clock;
