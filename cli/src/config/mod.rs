@@ -7,6 +7,7 @@
 mod applications;
 mod dump;
 mod load;
+mod network;
 mod problems;
 mod schema;
 mod units;

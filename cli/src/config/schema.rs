@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     applications::Applications,
+    network::{Egress, Http},
     units::{Size, Span},
 };
 use crate::args::{DEFAULT_GRPC, DEFAULT_HTTP};
@@ -102,6 +103,10 @@ pub(crate) struct Executor {
     pub(crate) host_call_size_max: Size,
     /// Random bytes that one host call gives.
     pub(crate) random_size_max: Size,
+    /// Where guests may connect to.
+    pub(crate) egress: Egress,
+    /// Outgoing HTTP, and HTTP that components serve.
+    pub(crate) http: Http,
 }
 
 /// Timing of replication.
@@ -200,6 +205,8 @@ impl Default for Executor {
             log_message_max: Size(guest.log_message_bytes_max as u64),
             host_call_size_max: Size(guest.host_call_bytes_max as u64),
             random_size_max: Size(guest.random_bytes_max),
+            egress: Egress::default(),
+            http: Http::default(),
         }
     }
 }
@@ -296,6 +303,14 @@ impl Config {
         require(
             !self.node.data.as_os_str().is_empty(),
             "node.data: no folder given",
+        );
+        require(
+            self.executor.http.header_size_max.0 >= 8 << 10,
+            "executor.http.header_size_max: less than 8KiB",
+        );
+        require(
+            self.executor.http.requests_max > 0 && self.executor.http.requests_per_worker_max > 0,
+            "executor.http: no request is allowed",
         );
         let manager_count = self.cluster.managers.len();
         require(

@@ -6,7 +6,10 @@ use super::{
     function::{FunctionName, FunctionRef, InterfaceName},
     types::{ResourceNames, signature},
 };
-use crate::host::value::{Param, Signature, Type};
+use crate::host::{
+    HANDLER_EXPORTED, HANDLER_INTERFACE, handler_signature,
+    value::{Param, Signature, Type},
+};
 
 /// The functions that a component exports.
 #[derive(Debug, Default)]
@@ -19,6 +22,8 @@ pub struct Exports {
 pub(crate) enum Target {
     /// An exported function of the component.
     Export(ComponentExportIndex),
+    /// The handler of a component that serves HTTP: called with a record instead of the host's resources.
+    HttpHandler(ComponentExportIndex),
     /// Drops the resource that the handle names.
     DropResource,
 }
@@ -90,7 +95,25 @@ impl Table<'_> {
                 .exports(engine)
                 .map(|(name, export)| (name, export.ty))
                 .collect();
+            if name.split('@').next() == Some(HANDLER_EXPORTED) {
+                self.add_http_handler(&parent);
+                continue;
+            }
             self.add_items(Some(&InterfaceName::parse(name)), Some(&parent), &items);
+        }
+    }
+
+    fn add_http_handler(&mut self, parent: &ComponentExportIndex) {
+        const HANDLE: &str = "handle";
+        if let Some(index) = self.component.get_export_index(Some(parent), HANDLE) {
+            let interface = InterfaceName::parse(HANDLER_INTERFACE);
+            let name = FunctionName::Plain(HANDLE.to_owned());
+            self.add(
+                Some(&interface),
+                name,
+                handler_signature(),
+                Target::HttpHandler(index),
+            );
         }
     }
 

@@ -17,6 +17,8 @@ pub(crate) struct Control {
     batches: Vec<OplogIndex>,
     /// Inside a zone without persistence that has been left in an earlier life: its calls are made again, and not recorded.
     pub(in crate::host) is_in_zone: bool,
+    /// The last entry by which something was written to the world, as far as the guest has come.
+    pub(in crate::host) last_write: OplogIndex,
     /// A snapshot is saved or loaded: nothing of that is recorded.
     pub(in crate::host) is_snapshotting: bool,
     failures: Failures,
@@ -40,6 +42,7 @@ impl Control {
             regions: Vec::new(),
             batches: Vec::new(),
             is_in_zone: false,
+            last_write: OplogIndex::NONE,
             is_snapshotting: false,
             failures,
         }

@@ -51,6 +51,16 @@ pub(in crate::host) struct Call {
     invocation_key: IdempotencyKey,
 }
 
+/// How a remote write of several steps begins.
+pub(in crate::host) struct BegunExchange {
+    /// The entry that begins it.
+    pub(in crate::host) index: OplogIndex,
+    /// Begun now, not in an earlier life of the worker.
+    pub(in crate::host) is_new: bool,
+    /// Its steps are recorded.
+    pub(in crate::host) is_recorded: bool,
+}
+
 impl Call {
     /// The key under which the effect is made: the same in every life of the worker, another one for every other call.
     pub(in crate::host) fn idempotency_key(&self) -> Uuid {
@@ -80,15 +90,17 @@ impl HostState {
             is_marked: kind == CallKind::WriteRemote && !self.control.is_idempotent,
             is_recorded: self.is_recorded(),
         };
-        Ok(
-            match step::begin(&self.journal, function, manner, request(value)).await? {
-                step::Begun::Recorded(response) => Begun::Recorded(value_of(response)),
-                step::Begun::New(step) => Begun::New(Call {
-                    step,
-                    invocation_key: self.invocation.key.clone(),
-                }),
-            },
-        )
+        let begun = step::begin(&self.journal, function, manner, request(value)).await?;
+        if kind.is_remote_write() {
+            self.control.last_write = self.journal.current_index();
+        }
+        Ok(match begun {
+            step::Begun::Recorded(response) => Begun::Recorded(value_of(response)),
+            step::Begun::New(step) => Begun::New(Call {
+                step,
+                invocation_key: self.invocation.key.clone(),
+            }),
+        })
     }
 
     /// Ends a call with what the guest gets, which is recorded first.
@@ -160,6 +172,56 @@ impl HostState {
             return Ok(self.journal.append_with(entry));
         }
         Ok(step::expect(&self.journal, kind, fits)?)
+    }
+
+    /// Begins a remote write of several steps that can be taken up where a crash has left it: what is recorded of it stays
+    /// valid, and several may be under way together.
+    ///
+    /// # Errors
+    /// As [`HostState::begin`].
+    pub(in crate::host) async fn begin_exchange(&mut self) -> wasmtime::Result<BegunExchange> {
+        self.record_logs();
+        let is_recorded = self.is_recorded();
+        let (index, is_new) = if is_recorded {
+            step::begin_exchange(&self.journal).await?
+        } else {
+            (self.journal.current_index(), true)
+        };
+        self.control.last_write = index;
+        if is_recorded {
+            self.control.enter_batch(index);
+        }
+        Ok(BegunExchange {
+            index,
+            is_new,
+            is_recorded,
+        })
+    }
+
+    /// Ends what [`HostState::begin_exchange`] began. Not committed by itself: an end that gets lost is recorded again.
+    ///
+    /// # Errors
+    /// A divergence.
+    pub(in crate::host) fn end_exchange(&mut self, begin: OplogIndex) -> wasmtime::Result<()> {
+        self.record_logs();
+        self.control.leave_batch(begin);
+        step::end_exchange(&self.journal, begin)?;
+        Ok(())
+    }
+
+    /// As [`HostState::retry_after`], for a step of a write that began at `begin`.
+    ///
+    /// # Errors
+    /// The end of this attempt.
+    pub(in crate::host) fn retry_from_begin(
+        &self,
+        begin: OplogIndex,
+        trouble: &Error,
+    ) -> wasmtime::Result<()> {
+        if trouble.is_retryable() && self.control.has_attempts_left(begin) {
+            return Err(StepError::Trouble(Box::new(trouble.clone())).into());
+        }
+        Ok(())
     }
 
     /// False where calls are made again in each life of the worker, and none is recorded.

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use super::GuestLimits;
+use super::{GuestLimits, NetworkOptions, wasi::http::Client};
 use wasmtime::{Config, EngineWeak, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
 /// How often running guests are stopped to look for interrupts and to let others run.
@@ -25,6 +25,8 @@ pub struct HostOptions {
     pub compile_threads: NonZeroUsize,
     /// What one guest may do.
     pub guest: GuestLimits,
+    /// What guests may do on the network.
+    pub network: NetworkOptions,
 }
 
 impl Default for HostOptions {
@@ -35,6 +37,7 @@ impl Default for HostOptions {
             running_max: 4_000,
             compile_threads: NonZeroUsize::MIN,
             guest: GuestLimits::default(),
+            network: NetworkOptions::default(),
         }
     }
 }
@@ -44,6 +47,7 @@ impl Default for HostOptions {
 pub struct Engine {
     inner: wasmtime::Engine,
     options: Arc<HostOptions>,
+    client: Arc<Client>,
 }
 
 /// The engine cannot be set up on this machine.
@@ -82,11 +86,17 @@ impl Engine {
         Ok(Self {
             inner,
             options: Arc::new(options.clone()),
+            client: Arc::new(Client::new(options.network.clone())),
         })
     }
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
         &self.inner
+    }
+
+    /// What guests send their requests with.
+    pub(super) fn client(&self) -> &Arc<Client> {
+        &self.client
     }
 
     pub(crate) fn options(&self) -> &HostOptions {

@@ -15,6 +15,7 @@ use super::{
     failure::{call_error, start_error},
     golem::finish_open_spans,
     value::{ArgumentError, check_arguments, lift, lower},
+    wasi::http::serving,
 };
 use crate::{
     component::{FunctionRef, LoadedComponent, Target},
@@ -159,16 +160,21 @@ impl Instance {
         self.usable = false;
         let result = match self.component.targets().get(function.slot) {
             Some(Target::Export(_)) => self.call_export(&function, &lowered).await?,
+            Some(Target::HttpHandler(_)) => Some(self.serve(&function, arguments).await?),
             Some(Target::DropResource) => {
                 self.drop_resource(&lowered).await?;
                 None
             }
             None => return Err(CallError::Unusable),
         };
-        if let Err(error) = finish_open_spans(self.store.data_mut()) {
-            return Err(call_error(&error, self.store.data_mut()));
+        let state = self.store.data_mut();
+        if let Err(error) = finish_open_spans(state) {
+            return Err(call_error(&error, state));
         }
-        self.store.data_mut().end_invocation();
+        if let Err(error) = state.end_exchanges() {
+            return Err(call_error(&error, state));
+        }
+        state.end_invocation();
         self.usable = true;
         Ok(result)
     }
@@ -285,11 +291,38 @@ impl Instance {
         value.map(Some).map_err(|_| CallError::Unusable)
     }
 
+    /// Calls the exported HTTP handler with a request made from a record.
+    async fn serve(
+        &mut self,
+        function: &FunctionRef,
+        arguments: &[v1::Value],
+    ) -> Result<v1::Value, CallError> {
+        let (Some(handler), [request]) = (self.export(function.slot), arguments) else {
+            return Err(CallError::Unusable);
+        };
+        let served = match serving::begin(&mut self.store, request.clone()) {
+            Ok(Ok(served)) => served,
+            Ok(Err(answer)) => return Ok(answer),
+            Err(error) => return Err(call_error(&error, self.store.data_mut())),
+        };
+        let arguments = [Val::Resource(served.request), Val::Resource(served.out)];
+        let interrupter = self.store.data().interrupter.clone();
+        match interrupter
+            .run(handler.call_async(&mut self.store, &arguments, &mut []))
+            .await
+        {
+            Some(Ok(())) => Ok(serving::end(self.store.data_mut(), served).await),
+            Some(Err(error)) => Err(call_error(&error, self.store.data_mut())),
+            None => Err(CallError::Interrupted),
+        }
+    }
+
     fn export(&mut self, slot: usize) -> Option<Func> {
         if let Some(function) = self.functions.get(slot)? {
             return Some(*function);
         }
-        let Some(Target::Export(index)) = self.component.targets().get(slot) else {
+        let Some(Target::Export(index) | Target::HttpHandler(index)) = self.component.targets().get(slot)
+        else {
             return None;
         };
         let function = self.instance.get_func(&mut self.store, index)?;

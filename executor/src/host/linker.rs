@@ -75,7 +75,6 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
     let mut options = wasi::LinkOptions::default();
     options.network_error_code(true);
     wasmtime_wasi::p2::add_to_linker_with_options_async(&mut linker, &options)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     add_durable(&mut linker)?;
     Ok(linker)
 }
@@ -94,6 +93,9 @@ fn add_durable(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     wasi::filesystem::types::add_to_linker::<_, Own>(linker, |state| state)?;
     wasi::filesystem::preopens::add_to_linker::<_, Own>(linker, |state| state)?;
     wasmtime_wasi_io::bindings::wasi::io::poll::add_to_linker::<_, Own>(linker, |state| state)?;
+    super::wasi::http::add_to_linker(linker)?;
+    super::wasi::ip_name_lookup::add_to_linker(linker)?;
+    super::wasi::streams::add_to_linker(linker)?;
     linker.allow_shadowing(false);
     super::wasi::config::add_to_linker(linker)?;
     super::wasi::logging::add_to_linker(linker)?;

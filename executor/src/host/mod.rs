@@ -12,6 +12,7 @@
 //! * `dynamic` – interfaces that exist in several shapes, bound by the shape that a component declares
 //! * `golem` – the runtime interfaces of `golem:*`
 //! * `keyvalue`, `blobstore` – storage of applications, one interface a file; [`Storage`] – where it is kept
+//! * [`egress`] – where guests may connect to
 //! * `wasi` – the WASI interfaces whose results are recorded, one file each
 
 mod blobstore;
@@ -20,6 +21,7 @@ mod content_stream;
 mod control;
 mod durable;
 mod dynamic;
+pub mod egress;
 pub mod engine;
 pub mod env;
 mod error;
@@ -33,6 +35,7 @@ mod leave;
 mod limiter;
 mod limits;
 mod linker;
+mod network;
 mod outside;
 mod payload;
 mod processor;
@@ -60,6 +63,7 @@ pub use interrupt::Interrupter;
 pub use leave::Wait;
 pub use limits::GuestLimits;
 pub(crate) use linker::{catalog, is_offered, linker};
+pub use network::{HttpOptions, NetworkOptions};
 pub use outside::{Outside, SystemOutside};
 pub use room::{Room, Unbounded};
 pub(crate) use spans::{call_span_id, invocation_span};
@@ -67,3 +71,4 @@ pub(crate) use state::HostState;
 pub use state::Invocation;
 pub use storage::{Content, NoStorage, ObjectName, Storage, StorageLimits};
 pub use wasi::filesystem::{FilesError, Found, InitialFile};
+pub(crate) use wasi::http::{HANDLER_EXPORTED, HANDLER_INTERFACE, handler_signature};

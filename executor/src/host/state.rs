@@ -10,12 +10,20 @@ use kiln_proto::{
 };
 use wasmtime::component::ResourceTable as WasiTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use super::{
-    GuestLimits, Interrupter, Outside, WorkerContext, control::Control, limiter::Memory,
-    processor::Processor, resources::ResourceTable, spans::Spans, stand_in::StandIns, stdio::Stdio,
-    waits::Waits, wasi::filesystem::Folder,
+    GuestLimits, Interrupter, Outside, WorkerContext,
+    control::Control,
+    egress::EgressPolicy,
+    limiter::Memory,
+    processor::Processor,
+    resources::ResourceTable,
+    spans::Spans,
+    stand_in::StandIns,
+    stdio::Stdio,
+    waits::Waits,
+    wasi::{filesystem::Folder, http::Http},
 };
 use crate::{component::LoadedComponent, journal::Journal};
 
@@ -70,7 +78,8 @@ pub(crate) struct HostState {
     /// The highest monotonic time that the guest has seen, so that it never goes back, not even on another node.
     pub(super) monotonic_floor_ns: u64,
     pub(super) wasi: WasiCtx,
-    pub(super) http: WasiHttpCtx,
+    /// Requests to others.
+    pub(super) http: Http,
     /// Resources of the host that the guest holds: streams, pollables, descriptors.
     pub(super) table: WasiTable,
     /// Where files lie that are too large for memory.
@@ -80,6 +89,11 @@ pub(crate) struct HostState {
 }
 
 impl HostState {
+    /// Where the guest may connect to.
+    pub(super) fn egress(&self) -> &EgressPolicy {
+        self.http.egress()
+    }
+
     /// Prepares a worker's surroundings.
     pub(super) fn new(
         component: &LoadedComponent,
@@ -88,11 +102,9 @@ impl HostState {
     ) -> io::Result<Self> {
         let stdio = Stdio::new(journal.clone(), component.engine().options().guest.log_bytes_max);
         let mut wasi = WasiCtx::builder();
-        wasi.stdout(stdio.stdout())
-            .stderr(stdio.stderr())
-            .allow_tcp(false)
-            .allow_udp(false);
+        wasi.stdout(stdio.stdout()).stderr(stdio.stderr());
         let options = component.engine().options();
+        super::wasi::sockets::open(&mut wasi, &options.network.egress);
         let mut folder = Folder::new(component.scratch(), &options.guest)?;
         folder.mount(&context.files)?;
         folder.preopen(&mut wasi)?;
@@ -116,7 +128,7 @@ impl HostState {
             resources: ResourceTable::new(context.id.urn()),
             monotonic_floor_ns: 0,
             wasi: wasi.build(),
-            http: WasiHttpCtx::new(),
+            http: Http::new(component.engine().client().clone()),
             scratch: component
                 .scratch()
                 .map_or_else(std::env::temp_dir, Path::to_owned),
@@ -159,9 +171,9 @@ impl WasiView for HostState {
 impl WasiHttpView for HostState {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView {
-            ctx: &mut self.http,
+            ctx: &mut self.http.ctx,
             table: &mut self.table,
-            hooks: Default::default(),
+            hooks: &mut self.http.hooks,
         }
     }
 }

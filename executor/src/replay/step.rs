@@ -220,6 +220,42 @@ pub async fn end_batch(journal: &Journal, begin: OplogIndex) -> Result<(), StepE
     Ok(())
 }
 
+/// Begins a remote write of several steps that is taken up where a crash has left it, however little is recorded of it.
+/// Says whether it begins now.
+///
+/// # Errors
+/// See [`StepError`].
+pub async fn begin_exchange(journal: &Journal) -> Result<(OplogIndex, bool), StepError> {
+    journal.pass_zone()?;
+    if journal.is_live() {
+        let begin = journal.append(Entry::BeginRemoteWrite(EmptyEntry {}));
+        journal.commit().await?;
+        return Ok((begin, true));
+    }
+    let begin = expect(journal, "begin-remote-write", |entry| {
+        matches!(entry, Entry::BeginRemoteWrite(_))
+    })?;
+    Ok((begin, false))
+}
+
+/// Ends what [`begin_exchange`] began, without a commit.
+///
+/// # Errors
+/// See [`StepError`].
+pub fn end_exchange(journal: &Journal, begin: OplogIndex) -> Result<(), StepError> {
+    journal.pass_zone()?;
+    if journal.is_live() {
+        journal.append(Entry::EndRemoteWrite(BeginIndexEntry { begin_index: begin.0 }));
+        return Ok(());
+    }
+    expect(
+        journal,
+        "end-remote-write",
+        |entry| matches!(entry, Entry::EndRemoteWrite(end) if end.begin_index == begin.0),
+    )?;
+    Ok(())
+}
+
 /// True when the end of a remote write is recorded ahead.
 fn has_end(journal: &Journal, begin: OplogIndex) -> Result<bool, StepError> {
     let is_end = |entry: &Entry| matches!(entry, Entry::EndRemoteWrite(end) if end.begin_index == begin.0);

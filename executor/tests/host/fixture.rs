@@ -9,8 +9,8 @@ use std::{
 use kiln_executor::{
     component::{CacheOptions, Components, LoadedComponent},
     host::{
-        CallError, Engine, GuestLimits, HostOptions, Instance, Interrupter, Invocation, WorkerContext,
-        value::parse_wave,
+        CallError, Engine, GuestLimits, HostOptions, HttpOptions, Instance, Interrupter, Invocation,
+        NetworkOptions, WorkerContext, egress::EgressPolicy, value::parse_wave,
     },
     journal::{Journal, MemoryOplog, Options},
 };
@@ -66,11 +66,30 @@ pub(crate) fn engine() -> Engine {
             folder_bytes_max: FOLDER_BYTES_MAX,
             folder_files_max: FOLDER_FILES_MAX,
         },
+        network: network(),
         ..HostOptions::default()
     };
     ENGINE
         .get_or_init(|| Engine::new(&options()).expect("an engine"))
         .clone()
+}
+
+/// Test servers listen on this machine.
+fn network() -> NetworkOptions {
+    let egress = EgressPolicy {
+        allow_addresses: ["127.0.0.0/8", "::1"]
+            .map(|range| range.parse().expect("a range"))
+            .into(),
+        deny_hosts: ["denied.example"]
+            .map(|host| host.parse().expect("a host"))
+            .into(),
+        ..EgressPolicy::default()
+    };
+    let http = HttpOptions {
+        held_body_bytes_max: 1 << 20,
+        ..HttpOptions::default()
+    };
+    NetworkOptions { egress, http }
 }
 
 /// All tests of a run share compiled code; runs do not, so that each sees the compiler of its own build.

@@ -5,6 +5,7 @@ mod enumerate;
 mod error;
 mod files;
 mod query;
+mod serve;
 mod status;
 mod worker;
 
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    routing::{get, post, put},
+    routing::{any, get, post, put},
 };
 
 use super::Api;
@@ -52,6 +53,10 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route(
             "/v1/components/{name}/workers/{worker}/invoke/{*function}",
             post(worker::invoke),
+        )
+        .route(
+            "/v1/components/{name}/workers/{worker}/http/{*path}",
+            any(serve::serve),
         )
         .layer(DefaultBodyLimit::max(message_bytes_max))
         .merge(uploads)

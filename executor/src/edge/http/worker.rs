@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::{error::Failure, query::Parameters};
 use crate::{edge::Api, route::Patience};
 
-const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+pub(super) const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// The body is a JSON array of arguments; an empty one means none.
 pub(super) async fn invoke(
@@ -24,23 +24,12 @@ pub(super) async fn invoke(
     headers: HeaderMap,
     body: String,
 ) -> Result<(HeaderMap, Json<Value>), Failure> {
-    let header = |name: &str| {
-        headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let traceparent = header("traceparent");
     let request = v1::InvokeRequest {
         worker: Some(v1::WorkerRef { component, worker }),
         function,
-        idempotency_key: header("idempotency-key"),
+        idempotency_key: header(&headers, "idempotency-key"),
         no_wait: false,
-        trace_context: (!traceparent.is_empty()).then(|| v1::TraceContext {
-            traceparent,
-            tracestate: header("tracestate"),
-        }),
+        trace_context: trace_of(&headers),
         arguments: Some(Arguments::Json(if body.trim().is_empty() {
             "[]".to_owned()
         } else {
@@ -58,6 +47,21 @@ pub(super) async fn invoke(
         "idempotencyKey": reply.idempotency_key,
     });
     Ok((answered, Json(result)))
+}
+
+/// A header's text; empty when there is none.
+pub(super) fn header(headers: &HeaderMap, name: &str) -> String {
+    let value = headers.get(name).and_then(|value| value.to_str().ok());
+    value.unwrap_or_default().to_owned()
+}
+
+/// The trace that a request belongs to.
+pub(super) fn trace_of(headers: &HeaderMap) -> Option<v1::TraceContext> {
+    let traceparent = header(headers, "traceparent");
+    (!traceparent.is_empty()).then(|| v1::TraceContext {
+        traceparent,
+        tracestate: header(headers, "tracestate"),
+    })
 }
 
 pub(super) async fn describe(

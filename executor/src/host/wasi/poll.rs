@@ -22,10 +22,11 @@ impl Host for HostState {
                 .iter()
                 .filter_map(|at| pollables.get(usize::try_from(*at).ok()?))
             {
-                self.table.block(Resource::new_borrow(pollable.rep())).await?;
+                self.catch_up(pollable).await?;
             }
             return Ok(ready);
         }
+        self.resume_polled(pollables.iter().map(Resource::rep)).await?;
         self.suspend_if_long(&pollables).await?;
         let ready = self.table.poll(pollables).await?;
         let values = ready
@@ -53,10 +54,11 @@ impl HostPollable for HostState {
         if let Some(recorded) = self.recorded(NAME, &NOTHING)? {
             let ready = recorded.kind == Some(Kind::BoolValue(true));
             if ready {
-                self.table.block(pollable).await?;
+                self.catch_up(&pollable).await?;
             }
             return Ok(ready);
         }
+        self.resume_polled([pollable.rep()].into_iter()).await?;
         let ready = self.table.ready(pollable).await?;
         self.record(
             NAME,
@@ -74,7 +76,10 @@ impl HostPollable for HostState {
         let pollable = self.stand_ins.real(&pollable);
         if self.journal.is_live() {
             self.record_logs();
+            self.resume_polled([pollable.rep()].into_iter()).await?;
             self.suspend_if_long(std::slice::from_ref(&pollable)).await?;
+        } else if self.http.is_pollable(pollable.rep()) {
+            return Ok(());
         }
         self.table.block(pollable).await
     }
@@ -82,7 +87,18 @@ impl HostPollable for HostState {
     fn drop(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
         self.waits.forget(&pollable);
         self.stand_ins.forget(&pollable);
+        self.http.forget_pollable(pollable.rep());
         HostPollable::drop(&mut self.table, pollable)
+    }
+}
+
+impl HostState {
+    /// Waits until what was ready is ready again. What came by the network is not asked for again.
+    async fn catch_up(&mut self, pollable: &Resource<DynPollable>) -> wasmtime::Result<()> {
+        if self.http.is_pollable(pollable.rep()) {
+            return Ok(());
+        }
+        self.table.block(Resource::new_borrow(pollable.rep())).await
     }
 }
 
