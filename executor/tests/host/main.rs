@@ -14,5 +14,6 @@ mod limits;
 mod memory_storage;
 mod pool;
 mod resources;
+mod rpc;
 mod storage;
 mod values;

@@ -36,7 +36,6 @@ pub(super) async fn invoke(
         worker: Some(v1::WorkerRef { component, worker }),
         function,
         idempotency_key: header("idempotency-key"),
-        no_wait: false,
         trace_context: (!traceparent.is_empty()).then(|| v1::TraceContext {
             traceparent,
             tracestate: header("tracestate"),
@@ -46,6 +45,7 @@ pub(super) async fn invoke(
         } else {
             body
         })),
+        ..v1::InvokeRequest::default()
     };
     let reply = api.invoke(request, Patience::of(None)).await?;
     let mut answered = HeaderMap::new();
