@@ -71,7 +71,7 @@ async fn run(worker: &Worker) -> String {
     let mut instance = worker.start().await;
     instance.enter(Invocation {
         key: IdempotencyKey::new("one and the same").expect("a valid key"),
-        context: None,
+        ..Invocation::default()
     });
     let mut results = vec![
         ok(&mut instance, "call-add", &["\"a\"", "5"]).await,

@@ -3,7 +3,7 @@
 use kiln_proto::{ids::WorkerId, v1::Value};
 use uuid::Uuid;
 
-use super::connection::target;
+use super::{connection::target, trace::handed_on};
 use crate::{
     host::{
         GuestCall, HostState,
@@ -53,13 +53,14 @@ impl Asked {
     }
 
     /// The call, with the name under which it is made once.
-    pub(super) fn with(self, state: &HostState, key: Uuid) -> GuestCall {
+    pub(super) fn with(self, state: &mut HostState, key: Uuid) -> GuestCall {
+        let context = Some(handed_on(state, &self, key));
         GuestCall {
             worker: self.worker,
             function: self.function,
             arguments: self.arguments,
             key,
-            context: state.invocation.context.clone(),
+            context,
         }
     }
 }

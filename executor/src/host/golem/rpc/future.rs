@@ -121,7 +121,8 @@ fn async_invoke_and_await(
     let asked = Asked::of_another(state, &mut arguments)?;
     let key = next_key(state)?;
     let request = record([("idempotency-key", uuid(key)), ("call", asked.request())]);
-    let call = PendingCall::new(state, asked.with(state, key));
+    let call = asked.with(state, key);
+    let call = PendingCall::new(state, call);
     if state.journal.is_live() {
         call.send();
     }

@@ -6,6 +6,7 @@
 //! * `invoke` – calls that are waited for, and calls that are only queued
 //! * `future` – calls whose result is fetched later
 //! * `schedule` – calls that are made at a time
+//! * `trace` – the spans that a callee inherits
 //! * `answer` – results and errors as guests see them
 
 mod answer;
@@ -15,6 +16,7 @@ mod future;
 mod invoke;
 mod plain;
 mod schedule;
+mod trace;
 
 pub(in crate::host) use future::PendingCall;
 
