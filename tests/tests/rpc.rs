@@ -89,7 +89,9 @@ async fn crash(cluster: &Cluster, worker: &str) -> Result<()> {
     };
     eventually("the worker is crashed", PATIENCE, async || {
         let endpoints = cluster.endpoints();
-        let endpoint = endpoints.choose(&mut rand::rng()).context("a cluster has executors")?;
+        let endpoint = endpoints
+            .choose(&mut rand::rng())
+            .context("a cluster has executors")?;
         let mut workers = WorkerServiceClient::new(lazy_channel(endpoint)?);
         workers.interrupt_worker(request.clone()).await?;
         Ok(Some(()))
@@ -128,7 +130,8 @@ impl Caller {
     /// Calls the first of the chain, which calls the next, and so on.
     async fn along(&self, chain: &[String], key: &str) -> Result<String> {
         let (first, rest) = chain.split_first().context("a chain has workers")?;
-        self.wave(first, "add-along", &[&format!("{rest:?}"), "1"], key).await
+        self.wave(first, "add-along", &[&format!("{rest:?}"), "1"], key)
+            .await
     }
 
     async fn wave(&self, worker: &str, function: &str, arguments: &[&str], key: &str) -> Result<String> {

@@ -36,7 +36,9 @@ impl Callees for WayOut {
     }
 
     async fn call(&self, call: &GuestCall) -> Result<Option<Value>, Error> {
-        let response = self.invoke(&call.worker, request(call), Patience::of(None)).await?;
+        let response = self
+            .invoke(&call.worker, request(call), Patience::of(None))
+            .await?;
         Ok(response.result)
     }
 

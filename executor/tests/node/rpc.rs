@@ -85,7 +85,11 @@ async fn what_goes_wrong_at_the_callee_is_said_to_the_caller() {
     let cases = [
         ("\"a\"", "\"nothing\"", "protocol-error: no function"),
         ("\"a\"", "\"add\"", "protocol-error: expected 1 arguments, got 0"),
-        ("\"failing\"", "\"boom\"", "remote-internal-error: Invocation failed"),
+        (
+            "\"failing\"",
+            "\"boom\"",
+            "remote-internal-error: Invocation failed",
+        ),
         (
             "\"failing\"",
             "\"value\"",

@@ -188,9 +188,7 @@ fn take(state: &HostState, call: &PendingCall) -> wasmtime::Result<Option<Outcom
     let outcome = call.outcome.borrow().clone();
     if let Some(Err(error)) = &outcome
         && error.is_retryable()
-        && state
-            .control
-            .has_attempts_left(state.journal.current_index())
+        && state.control.has_attempts_left(state.journal.current_index())
     {
         return Err(StepError::Trouble(Box::new(error.clone())).into());
     }

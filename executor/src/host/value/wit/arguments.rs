@@ -7,7 +7,10 @@ use crate::host::value::{ArgumentError, Place, Signature, check::check_count};
 ///
 /// # Errors
 /// Which argument does not fit, and why.
-pub(crate) fn arguments_from_wit(signature: &Signature, given: &[Value]) -> Result<Vec<Value>, ArgumentError> {
+pub(crate) fn arguments_from_wit(
+    signature: &Signature,
+    given: &[Value],
+) -> Result<Vec<Value>, ArgumentError> {
     check_count(signature, given.len())?;
     let pairs = (1..).zip(&signature.params).zip(given);
     pairs
