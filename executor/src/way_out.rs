@@ -1,4 +1,8 @@
 //! From a worker to others: the cluster as the host of a guest sees it.
+//!
+//! * `callees` – workers that a guest calls
+
+mod callees;
 
 use std::{
     sync::{Arc, Weak},
@@ -22,7 +26,7 @@ use crate::{
     edge::Api,
     enumerate::Query,
     host::{Cluster, WorkersPage, WorkersQuery},
-    operations::{Invocation, On},
+    operations::On,
     route::{Operation, Patience, RemoteCall},
     shard::Owned,
 };
@@ -156,20 +160,17 @@ impl Cluster for WayOut {
     }
 
     async fn enqueue(&self, worker: &WorkerId, call: ExportedFunctionInvokedEntry) -> Result<(), Error> {
-        let api = self.api()?;
         let request = v1::InvokeRequest {
             function: call.function_name,
             arguments: Some(v1::invoke_request::Arguments::Typed(v1::ValueList {
                 values: call.request,
             })),
             idempotency_key: call.idempotency_key,
+            context: call.context,
             no_wait: true,
             ..v1::InvokeRequest::default()
         };
-        let shard = api.router.shard_of(worker)?;
-        let invocation = Invocation::new(worker.clone(), request)?;
-        api.router
-            .route(shard, Patience::of(Some(PATIENCE)), invocation)
+        self.invoke(worker, request, Patience::of(Some(PATIENCE)))
             .await
             .map(|_| ())
     }

@@ -162,6 +162,7 @@ async fn create(global: &Global, client: &Client, args: Create) -> anyhow::Resul
         config,
         version,
         ignore_existing: false,
+        parent: None,
     };
     show(global, &client.create_worker(request).await?)
 }
@@ -180,8 +181,8 @@ async fn invoke(global: &Global, client: &Client, args: Invoke) -> anyhow::Resul
         function: args.function,
         idempotency_key: args.key.unwrap_or_default(),
         no_wait: args.no_wait,
-        trace_context: None,
         arguments: Some(arguments),
+        ..InvokeRequest::default()
     };
     let response = client.invoke(request).await?;
     let wave = response.result.as_ref().map(to_wave);

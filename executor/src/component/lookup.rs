@@ -142,9 +142,17 @@ impl Query {
         interface_fits
             && match &self.function {
                 QueryName::Sugared(name) => function.name.to_string() == *name,
-                QueryName::Exact(name) => function.name == *name,
+                QueryName::Exact(name) => function.name == *name || is_static(name, &function.name),
             }
     }
+}
+
+/// Callers may take a static function for a method; a resource has no two members of one name.
+fn is_static(wanted: &FunctionName, found: &FunctionName) -> bool {
+    matches!(
+        (wanted, found),
+        (FunctionName::Method { .. }, FunctionName::Static { .. }) if wanted.to_string() == found.to_string()
+    )
 }
 
 impl std::fmt::Display for QueryName {
@@ -271,6 +279,10 @@ mod tests {
             ),
             (
                 "things.{[static]counter.merge}",
+                format!("{things}.{{counter.merge}}"),
+            ),
+            (
+                "things.{[method]counter.merge}",
                 format!("{things}.{{counter.merge}}"),
             ),
             ("things.{counter.merge}", format!("{things}.{{counter.merge}}")),

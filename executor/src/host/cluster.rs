@@ -6,12 +6,13 @@ use kiln_proto::{
 };
 use uuid::Uuid;
 
+use super::Callees;
 use crate::enumerate::filter::Filter;
 
 /// What the host asks of the cluster on behalf of a guest. Each call waits for owners that are being replaced, within the
 /// limits of the node, and fails with a retryable error after that.
 #[async_trait::async_trait]
-pub trait Cluster: Send + Sync + 'static {
+pub trait Cluster: Callees + Send + Sync + 'static {
     /// Gives a promise its value, unless it has one. True when this very call, as its token names it, has set the value, now
     /// or before.
     ///
@@ -102,7 +103,7 @@ pub struct WorkersPage {
 pub struct NoCluster;
 
 impl NoCluster {
-    fn refuse<T>() -> Result<T, Error> {
+    pub(super) fn refuse<T>() -> Result<T, Error> {
         Err(Error::conflict("the worker runs outside of a cluster"))
     }
 }

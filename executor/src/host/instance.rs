@@ -10,8 +10,8 @@ use wasmtime::{
 };
 
 use super::{
-    CallError, Cluster, Failures, FilesError, Found, HostState, InitialFile, Interrupter, Invocation,
-    NoCluster, NoStorage, Outside, Room, StartError, Storage, SystemOutside, TrapKind, Unbounded,
+    CallError, Callees, Cluster, Failures, FilesError, Found, HostState, InitialFile, Interrupter,
+    Invocation, NoCluster, NoStorage, Outside, Room, StartError, Storage, SystemOutside, TrapKind, Unbounded,
     failure::{call_error, start_error},
     golem::finish_open_spans,
     value::{ArgumentError, check_arguments, lift, lower},
@@ -48,6 +48,8 @@ pub struct WorkerContext {
     pub outside: Arc<dyn Outside>,
     /// Whom the host asks about other workers.
     pub cluster: Arc<dyn Cluster>,
+    /// The workers that the guest calls.
+    pub callees: Arc<dyn Callees>,
     /// The retry policy until the guest sets another.
     pub retry_policy: RetryPolicy,
     /// How often the worker has failed in a row, before this instance.
@@ -77,6 +79,7 @@ impl WorkerContext {
             storage: Arc::new(NoStorage::default()),
             outside,
             cluster: Arc::new(NoCluster),
+            callees: Arc::new(NoCluster),
             retry_policy: retry::DEFAULT,
             failures: Failures::default(),
             suspend_after: SUSPEND_AFTER_DEFAULT,

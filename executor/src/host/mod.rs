@@ -4,6 +4,7 @@
 //! * [`Instance`] – an instantiated component of one worker: start, call
 //! * [`CallError`], [`StartError`] – how running a guest ends when it does not end well
 //! * [`Cluster`] – what the host asks of others on behalf of a guest
+//! * [`Callees`] – the workers that a guest calls
 //! * [`Wait`] – what a guest waits for that may take long
 //! * [`value`] – typed values: WAVE and JSON text, checks against signatures, wasmtime's own form
 //! * [`idempotency`] – keys of what a worker does to others
@@ -16,6 +17,7 @@
 //! * `wasi` – the WASI interfaces whose results are recorded, one file each
 
 mod blobstore;
+mod callees;
 mod cluster;
 mod content_stream;
 mod control;
@@ -52,6 +54,7 @@ pub mod value;
 mod waits;
 mod wasi;
 
+pub use callees::{Callees, GuestCall, Heritage, ScheduledCall};
 pub use cluster::{Cluster, NoCluster, WorkersPage, WorkersQuery};
 pub(crate) use content_stream::ContentRange;
 pub use control::Failures;

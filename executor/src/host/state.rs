@@ -16,6 +16,7 @@ use super::{
     GuestLimits, Interrupter, Outside, WorkerContext,
     control::Control,
     egress::EgressPolicy,
+    golem::PendingCall,
     limiter::Memory,
     processor::Processor,
     resources::ResourceTable,
@@ -75,6 +76,8 @@ pub(crate) struct HostState {
     pub(super) limits: GuestLimits,
     /// Resources of the guest that callers hold handles of.
     pub(super) resources: ResourceTable,
+    /// Calls of other workers that are under way although the guest has let go of them.
+    pub(super) unawaited: Vec<Arc<PendingCall>>,
     /// The highest monotonic time that the guest has seen, so that it never goes back, not even on another node.
     pub(super) monotonic_floor_ns: u64,
     pub(super) wasi: WasiCtx,
@@ -126,6 +129,7 @@ impl HostState {
             processor: Processor::default(),
             limits: options.guest.clone(),
             resources: ResourceTable::new(context.id.urn()),
+            unawaited: Vec::new(),
             monotonic_floor_ns: 0,
             wasi: wasi.build(),
             http: Http::new(component.engine().client().clone()),

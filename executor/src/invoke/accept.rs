@@ -11,7 +11,7 @@ use kiln_proto::{
 
 use crate::{
     component::{FunctionRef, LoadedComponent, UnknownFunction},
-    host::value::{Signature, check_arguments, parse_json, parse_wave},
+    host::value::{Signature, check_arguments, parse_json, parse_wave, wit::arguments_from_wit},
 };
 
 /// An invocation whose function exists and whose arguments fit.
@@ -26,24 +26,27 @@ pub(crate) struct Input {
 /// # Errors
 /// `NOT_FOUND` without such a function; `INVALID` for arguments, with the place and the expected type.
 pub(crate) fn check(component: &LoadedComponent, request: &v1::InvokeRequest) -> Result<Input, Error> {
+    let by_guest = matches!(request.arguments, Some(Arguments::Flat(_)));
     let function = component.function(&request.function).map_err(|unknown| {
-        no_function(&unknown).with_hint("`kiln component get NAME` lists the functions")
+        no_function(&unknown, by_guest).with_hint("`kiln component get NAME` lists the functions")
     })?;
     let arguments = arguments(&function.signature, request.arguments.as_ref())
         .map_err(|error| error.with_hint(format!("{}: {}", function.full_name, function.signature)))?;
     Ok(Input {
         function,
         arguments,
-        context: request.trace_context.as_ref().and_then(incoming_context),
+        context: request
+            .context
+            .clone()
+            .or_else(|| request.trace_context.as_ref().and_then(incoming_context)),
     })
 }
 
-fn no_function(unknown: &UnknownFunction) -> Error {
+/// A guest is told apart whether there is no such worker or no such function: the latter is a mistake in its request.
+fn no_function(unknown: &UnknownFunction, by_guest: bool) -> Error {
     match unknown {
-        UnknownFunction::NotFound { .. } => Error::not_found(unknown.to_string()),
-        UnknownFunction::Malformed { .. } | UnknownFunction::Ambiguous { .. } => {
-            Error::invalid(unknown.to_string())
-        }
+        UnknownFunction::NotFound { .. } if !by_guest => Error::not_found(unknown.to_string()),
+        _ => Error::invalid(unknown.to_string()),
     }
 }
 
@@ -93,6 +96,7 @@ fn arguments(signature: &Signature, given: Option<&Arguments>) -> Result<Vec<v1:
         Some(Arguments::Typed(list)) => check_arguments(signature, list.values.clone()),
         Some(Arguments::Wave(texts)) => parse_wave(signature, &texts.values),
         Some(Arguments::Json(text)) => parse_json(signature, text),
+        Some(Arguments::Flat(list)) => arguments_from_wit(signature, &list.values),
         None => check_arguments(signature, Vec::new()),
     };
     checked.map_err(|error| Error::invalid(error.to_string()))

@@ -361,7 +361,7 @@ pub fn recorded(journal: &Journal, function: &str, request: &Payload) -> Result<
             format!("the host call {function}"),
         ));
     }
-    if call.request.as_ref() != Some(request) {
+    if !is_same(call.request.as_ref(), request) {
         let with_request =
             |request: Option<&Payload>| format!("the host call {function} with {}", shown(request));
         return Err(diverged(
@@ -372,6 +372,13 @@ pub fn recorded(journal: &Journal, function: &str, request: &Payload) -> Result<
     let response = call.response.clone().unwrap_or_default();
     journal.take()?;
     Ok(Some(response))
+}
+
+/// Compared as it is encoded where that is needed, because NaN is not equal to itself.
+fn is_same(recorded: Option<&Payload>, request: &Payload) -> bool {
+    use prost::Message as _;
+    recorded == Some(request)
+        || recorded.is_some_and(|recorded| recorded.encode_to_vec() == request.encode_to_vec())
 }
 
 /// Takes the next recorded entry, which has to fit, and returns its index; where execution stands when nothing is left.

@@ -10,9 +10,10 @@ use kiln_proto::{
     v1::{EndTask, ScheduledInvocation, Task, shard_operation::Operation, task::Task as What},
 };
 use kiln_store::Due;
+use uuid::Uuid;
 
 use super::Owned;
-use crate::route::Backoff;
+use crate::{host::GuestCall, route::Backoff};
 
 /// Things of one kind that are looked at in a turn. Those that are left are due in the next.
 const TURN_MAX: usize = 20_000;
@@ -132,9 +133,21 @@ async fn invoke(owned: &Owned, invocation: &ScheduledInvocation) -> Result<(), E
         .call
         .clone()
         .ok_or_else(|| Error::corrupt("a scheduled invocation names no function"))?;
-    IdempotencyKey::new(&call.idempotency_key)?;
     let worker = WorkerId::try_from(worker)?;
-    owned.context().cluster()?.enqueue(&worker, call).await
+    let cluster = owned.context().cluster()?;
+    if !invocation.is_flat {
+        IdempotencyKey::new(&call.idempotency_key)?;
+        return cluster.enqueue(&worker, call).await;
+    }
+    let call = GuestCall {
+        worker,
+        key: Uuid::parse_str(&call.idempotency_key)
+            .map_err(|_| Error::corrupt("the key of a scheduled call is malformed"))?,
+        function: call.function_name,
+        arguments: call.request,
+        context: call.context,
+    };
+    cluster.send(&call).await
 }
 
 fn until(time_ns: u64) -> Duration {

@@ -60,6 +60,8 @@ pub(crate) struct Wishes {
     pub(crate) env: Vec<KeyValue>,
     pub(crate) config: Vec<KeyValue>,
     pub(crate) version: Option<ComponentVersion>,
+    /// The worker that makes this one.
+    pub(crate) parent: Option<v1::WorkerId>,
 }
 
 impl Body {
@@ -107,7 +109,7 @@ impl Body {
             args: wishes.args,
             env: wishes.env,
             config: wishes.config,
-            parent: None,
+            parent: wishes.parent,
             component_size: version.size,
             initial_memory_size: 0,
             indexed_env: version.indexed_env.clone(),
@@ -126,6 +128,7 @@ impl Body {
     ) -> Result<Self, Error> {
         let component = seat.context.registry.load(version).await?;
         let number = ComponentVersion(create.component_version);
+        let cluster = seat.context.cluster()?.clone();
         let context = WorkerContext {
             id: seat.id.clone(),
             component_version: number,
@@ -135,7 +138,8 @@ impl Body {
             application: application_of(version).to_owned(),
             storage: seat.context.storage()?,
             outside: Arc::new(SystemOutside),
-            cluster: seat.context.cluster()?.clone(),
+            callees: cluster.clone(),
+            cluster,
             retry_policy: retry::DEFAULT,
             failures,
             suspend_after: seat.context.limits.suspend_after,

@@ -72,6 +72,7 @@ impl Actor {
             env: request.env.clone(),
             config: request.config.clone(),
             version: request.version.map(Into::into),
+            parent: request.parent.clone(),
         };
         // An unborn body may be here from a call that was refused.
         self.drop_body();

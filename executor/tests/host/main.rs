@@ -15,6 +15,7 @@ mod memory_storage;
 mod outgoing;
 mod pool;
 mod resources;
+mod rpc;
 mod server;
 mod storage;
 mod values;

@@ -12,4 +12,5 @@ mod lifecycle;
 mod managers;
 mod memory;
 mod node;
+mod rpc;
 mod waiting;

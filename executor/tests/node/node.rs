@@ -267,6 +267,13 @@ impl Node {
 
     /// The worker's oplog, as names of kinds.
     pub(crate) async fn kinds(&self, worker: &str) -> Vec<String> {
+        let entries = self.entries(worker).await;
+        let kind = |entry: &serde_json::Value| entry["type"].as_str().unwrap().to_owned();
+        entries.iter().map(kind).collect()
+    }
+
+    /// The worker's oplog, as the CLI shows it.
+    pub(crate) async fn entries(&self, worker: &str) -> Vec<serde_json::Value> {
         let request = v1::GetOplogRequest {
             worker: Some(reference(worker)),
             ..v1::GetOplogRequest::default()
@@ -278,9 +285,9 @@ impl Node {
             .await
             .unwrap()
             .into_inner();
-        let kinds = page.entries.iter().map(kiln_proto::convert::json::oplog_entry);
-        kinds
-            .map(|entry| entry["type"].as_str().unwrap().to_owned())
+        page.entries
+            .iter()
+            .map(kiln_proto::convert::json::oplog_entry)
             .collect()
     }
 

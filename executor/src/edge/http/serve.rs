@@ -57,6 +57,7 @@ pub(super) async fn serve(
         arguments: Some(Arguments::Typed(ValueList {
             values: vec![request],
         })),
+        ..v1::InvokeRequest::default()
     };
     let reply = api.invoke(call, Patience::of(None)).await?;
     let mut response = reply

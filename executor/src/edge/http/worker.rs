@@ -28,13 +28,13 @@ pub(super) async fn invoke(
         worker: Some(v1::WorkerRef { component, worker }),
         function,
         idempotency_key: header(&headers, "idempotency-key"),
-        no_wait: false,
         trace_context: trace_of(&headers),
         arguments: Some(Arguments::Json(if body.trim().is_empty() {
             "[]".to_owned()
         } else {
             body
         })),
+        ..v1::InvokeRequest::default()
     };
     let reply = api.invoke(request, Patience::of(None)).await?;
     let mut answered = HeaderMap::new();

@@ -4,15 +4,18 @@
 //! * `durability` – `golem:durability/durability`
 //! * `host` – `golem:api/host`
 //! * `oplog` – `golem:api/oplog`
+//! * `rpc` – `golem:rpc/types`
 //! * `shapes` – ids and records that these interfaces share
 
 mod context;
 mod durability;
 mod host;
 mod oplog;
+mod rpc;
 mod shapes;
 
 pub(in crate::host) use context::finish_open_spans;
+pub(in crate::host) use rpc::PendingCall;
 
 use super::dynamic::Catalog;
 
@@ -23,5 +26,6 @@ pub(in crate::host) fn catalog() -> Catalog {
         oplog::interface(),
         durability::interface(),
         context::interface(),
+        rpc::interface(),
     ])
 }

@@ -4,9 +4,11 @@
 //! pre-order. The nodes are themselves component values here, so that they can be handed to a guest like any other.
 //!
 //! * [`value_to_wit`], [`value_from_wit`] – `wit-value`; reading needs the type, since nodes carry no field names
+//! * [`arguments_from_wit`] – what a guest calls another one's function with
 //! * [`type_to_wit`], [`type_from_wit`] – `wit-type`, in both shapes that are in the field
 //! * [`type_of`] – a type for a value whose own is not known
 
+mod arguments;
 mod error;
 mod infer;
 mod nodes;
@@ -18,6 +20,7 @@ mod write_type;
 mod write_value;
 
 pub(crate) use {
+    arguments::arguments_from_wit,
     error::WitError,
     infer::type_of,
     read_type::type_from_wit,

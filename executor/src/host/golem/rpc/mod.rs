@@ -1,0 +1,35 @@
+//! `golem:rpc/types`, in all its versions and both dialects: calls from worker to worker.
+//!
+//! * `plain` – ids and values, taken apart and put together
+//! * `connection` – the resource that stands for another worker
+//! * `call` – what a guest asks for, and the key under which it is done once
+//! * `invoke` – calls that are waited for, and calls that are only queued
+//! * `future` – calls whose result is fetched later
+//! * `schedule` – calls that are made at a time
+//! * `trace` – the spans that a callee inherits
+//! * `answer` – results and errors as guests see them
+
+mod answer;
+mod call;
+mod connection;
+mod future;
+mod invoke;
+mod plain;
+mod schedule;
+mod trace;
+
+pub(in crate::host) use future::PendingCall;
+
+use crate::host::dynamic::Interface;
+
+/// Versions of `golem:rpc` in the field.
+const VERSIONS: &[&str] = &["0.1.", "0.2."];
+
+pub(super) fn interface() -> Interface {
+    let interface = Interface::new("golem:rpc/types", VERSIONS);
+    let interface = plain::add(interface);
+    let interface = connection::add(interface);
+    let interface = invoke::add(interface);
+    let interface = future::add(interface);
+    schedule::add(interface)
+}
