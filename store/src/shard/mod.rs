@@ -21,6 +21,7 @@ mod record;
 mod search;
 mod storage;
 mod tally;
+mod stage;
 mod tasks;
 mod variable;
 mod view;
