@@ -3,7 +3,8 @@
 //! A call goes one way: `edge` → `route` → `shard` → `worker` → [`host`] → [`journal`] → the store.
 //!
 //! * [`Executor`], [`Options`] – a node's executor, or without a store an edge that only passes calls on
-//! * `edge` – gRPC and HTTP, one service a file; `operations` is what both can do to a worker
+//! * `edge` – gRPC and HTTP, one service a file; `operations` and `requests` are what both can do to a worker,
+//!   `fork` is what takes several steps
 //! * `route` – from a worker's name to the node that owns it; retries until the caller's deadline
 //! * `attend`, `managers`, `registry` – the lease, the map and the components, from the shard managers
 //! * `prefetch` – compiles new components before they are called
@@ -24,6 +25,7 @@ mod context;
 mod edge;
 pub mod enumerate;
 mod executor;
+mod fork;
 pub mod host;
 mod invoke;
 pub mod journal;
@@ -35,6 +37,7 @@ mod options;
 mod prefetch;
 mod registry;
 pub mod replay;
+mod requests;
 mod route;
 mod shard;
 mod storage;

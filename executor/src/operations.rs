@@ -251,7 +251,7 @@ fn unknown(worker: &WorkerId) -> Error {
     Error::not_found(format!("worker {worker} does not exist"))
 }
 
-fn client(call: &RemoteCall) -> WorkerServiceClient<Channel> {
+pub(crate) fn client(call: &RemoteCall) -> WorkerServiceClient<Channel> {
     WorkerServiceClient::new(call.channel.clone())
         .max_decoding_message_size(call.message_bytes_max)
         .max_encoding_message_size(call.message_bytes_max)

@@ -1,8 +1,11 @@
 use bytes::Bytes;
 use kiln_proto::{
     Error,
-    ids::{ComponentId, WorkerId},
-    v1::{ExportedFunctionInvokedEntry, PromiseId, WorkerRecord},
+    ids::{ComponentId, ComponentVersion, OplogIndex, WorkerId},
+    v1::{
+        ExportedFunctionInvokedEntry, OplogEntry, PromiseId, UpdateMode, WorkerRecord,
+        revert_worker_request::Target as RevertTarget,
+    },
 };
 use uuid::Uuid;
 
@@ -54,6 +57,37 @@ pub trait Cluster: Send + Sync + 'static {
     /// # Errors
     /// `INVALID` for a filter that is too large or a cursor that is none, or when a shard cannot be reached.
     async fn list_workers(&self, query: WorkersQuery) -> Result<WorkersPage, Error>;
+
+    /// Moves a worker to another version of its component; returns when that is durably queued. Counts once for a token.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `CONFLICT` for an update that makes no sense now, or when its shard cannot be reached.
+    async fn update_worker(
+        &self,
+        worker: &WorkerId,
+        version: ComponentVersion,
+        mode: UpdateMode,
+        token: Uuid,
+    ) -> Result<(), Error>;
+
+    /// Makes a new worker of the entries of `source` up to `cutoff`, and of `last` behind them. Counts once for a token.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `ALREADY_EXISTS`, `INVALID` for the cutoff, or when a shard cannot be reached.
+    async fn fork_worker(
+        &self,
+        source: &WorkerId,
+        target: &WorkerId,
+        cutoff: OplogIndex,
+        last: Option<OplogEntry>,
+        token: Uuid,
+    ) -> Result<(), Error>;
+
+    /// Takes a worker back to an earlier point. Counts once for a token.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `INVALID` for a point that does not exist, or when its shard cannot be reached.
+    async fn revert_worker(&self, worker: &WorkerId, target: RevertTarget, token: Uuid) -> Result<(), Error>;
 
     /// The component of that name.
     ///
@@ -123,6 +157,31 @@ impl Cluster for NoCluster {
     }
 
     async fn list_workers(&self, _: WorkersQuery) -> Result<WorkersPage, Error> {
+        Self::refuse()
+    }
+
+    async fn update_worker(
+        &self,
+        _: &WorkerId,
+        _: ComponentVersion,
+        _: UpdateMode,
+        _: Uuid,
+    ) -> Result<(), Error> {
+        Self::refuse()
+    }
+
+    async fn fork_worker(
+        &self,
+        _: &WorkerId,
+        _: &WorkerId,
+        _: OplogIndex,
+        _: Option<OplogEntry>,
+        _: Uuid,
+    ) -> Result<(), Error> {
+        Self::refuse()
+    }
+
+    async fn revert_worker(&self, _: &WorkerId, _: RevertTarget, _: Uuid) -> Result<(), Error> {
         Self::refuse()
     }
 

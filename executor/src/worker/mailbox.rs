@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
+use bytes::Bytes;
 use kiln_proto::{
     Error,
-    ids::IdempotencyKey,
-    v1::{self, WorkerRecord},
+    ids::{ComponentVersion, IdempotencyKey},
+    v1::{self, UpdateMode, WorkerRecord, revert_worker_request::Target},
 };
 use tokio::sync::oneshot;
 
@@ -23,6 +24,16 @@ pub(crate) enum Message {
     },
     /// Go on with what was interrupted or suspended.
     Resume { force: bool, reply: Reply<()> },
+    /// Move to another version of the component.
+    Update(Update),
+    /// Go back to an earlier point of the oplog.
+    Revert(Revert),
+    /// Forget an invocation that waits for its turn; false when it is too late for that.
+    Cancel(Cancel),
+    /// Commit what was appended so far.
+    Flush { reply: Reply<WorkerRecord> },
+    /// Become what was staged under this token.
+    Adopt { token: Bytes, reply: Reply<()> },
     /// Forget the worker.
     Delete { reply: Reply<()> },
     /// Go on with unfinished work after a change of owner.
@@ -40,6 +51,29 @@ pub(crate) struct Invoke {
     /// Nobody can have used the key before, so that it need not be looked up.
     pub(crate) key_is_fresh: bool,
     pub(crate) reply: Reply<Answer>,
+}
+
+/// A request for an update.
+pub(crate) struct Update {
+    pub(crate) version: ComponentVersion,
+    pub(crate) mode: UpdateMode,
+    /// Names the request, so that it counts once also when it is repeated.
+    pub(crate) token: Bytes,
+    pub(crate) reply: Reply<()>,
+}
+
+/// A request to go back.
+pub(crate) struct Revert {
+    pub(crate) target: Target,
+    /// Names the request, so that it counts once also when it is repeated.
+    pub(crate) token: Bytes,
+    pub(crate) reply: Reply<()>,
+}
+
+/// A request to cancel an invocation.
+pub(crate) struct Cancel {
+    pub(crate) key: IdempotencyKey,
+    pub(crate) reply: Reply<bool>,
 }
 
 /// An explicit creation.

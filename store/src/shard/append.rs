@@ -267,13 +267,7 @@ pub(super) fn found(
         keys::worker(new.number),
         record::encode(&fold.record),
     );
-    put_facts(
-        state,
-        new.worker,
-        new.number,
-        None,
-        Some(Facts::of(&fold.record)),
-    )?;
+    put_facts(state, new.worker, new.number, None, Some(Facts::of(&fold.record)))?;
     let oplog_index = fold.record.oplog_index;
     cache.put(
         new.worker,

@@ -1,8 +1,7 @@
 use kiln_proto::v1::{
     CreateEntry, ErrorEntry, ExportedFunctionInvokedEntry, KeyRecord, OplogEntry, PendingInvocation,
     PendingWorkerInvocationEntry, RegionEntry, RevertEntry, SuspendEntry, WorkerRecord, WorkerStatus,
-    key_record::State,
-    oplog_entry::Entry, pending_worker_invocation_entry::Invocation,
+    key_record::State, oplog_entry::Entry, pending_worker_invocation_entry::Invocation,
 };
 
 use super::{regions, retry};

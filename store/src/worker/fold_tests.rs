@@ -148,7 +148,12 @@ fn status_is_what_the_last_entries_say() {
         ),
         (
             "restarted",
-            vec![create(), invoked("k"), empty(Entry::Interrupted), empty(Entry::Restart)],
+            vec![
+                create(),
+                invoked("k"),
+                empty(Entry::Interrupted),
+                empty(Entry::Restart),
+            ],
             Running,
         ),
         (

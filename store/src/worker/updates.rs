@@ -12,17 +12,24 @@ const SECOND: u64 = 2;
 impl Fold {
     pub(super) fn update_pending(&mut self, index: u64, entry: &PendingUpdateEntry, timestamp_ns: u64) {
         let is_snapshot_based = entry.snapshot.is_some();
-        if is_snapshot_based {
+        let queued = if is_snapshot_based {
             // Its turn has come.
-            self.leave_queue(entry.target_version);
-        }
+            self.leave_queue(entry.target_version)
+        } else {
+            bytes::Bytes::new()
+        };
+        let token = if entry.token.is_empty() {
+            queued
+        } else {
+            entry.token.clone()
+        };
         self.record.pending_updates.push(UpdateRecord {
             timestamp_ns,
             target_version: entry.target_version,
             details: None,
             oplog_index: index,
             is_snapshot_based,
-            token: entry.token.clone(),
+            token,
         });
         if self.record.status() == WorkerStatus::Failed {
             self.set(WorkerStatus::Retrying);

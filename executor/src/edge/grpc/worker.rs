@@ -7,6 +7,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     edge::Api,
     operations::On,
+    requests::named,
     route::{Operation, Patience},
 };
 
@@ -84,6 +85,46 @@ impl WorkerService for Worker {
         &self,
         request: Request<v1::ResumeWorkerRequest>,
     ) -> Result<Response<v1::ResumeWorkerResponse>, Status> {
+        self.pass_on(request, |request| request.worker.clone()).await
+    }
+
+    async fn update_worker(
+        &self,
+        mut request: Request<v1::UpdateWorkerRequest>,
+    ) -> Result<Response<v1::UpdateWorkerResponse>, Status> {
+        named(&mut request.get_mut().token);
+        self.pass_on(request, |request| request.worker.clone()).await
+    }
+
+    async fn revert_worker(
+        &self,
+        mut request: Request<v1::RevertWorkerRequest>,
+    ) -> Result<Response<v1::RevertWorkerResponse>, Status> {
+        named(&mut request.get_mut().token);
+        self.pass_on(request, |request| request.worker.clone()).await
+    }
+
+    async fn fork_worker(
+        &self,
+        request: Request<v1::ForkWorkerRequest>,
+    ) -> Result<Response<v1::ForkWorkerResponse>, Status> {
+        let patience = self.patience(&request);
+        self.0.fork_worker(request.into_inner(), patience).await?;
+        Ok(Response::new(v1::ForkWorkerResponse {}))
+    }
+
+    async fn cancel_invocation(
+        &self,
+        request: Request<v1::CancelInvocationRequest>,
+    ) -> Result<Response<v1::CancelInvocationResponse>, Status> {
+        self.pass_on(request, |request| request.worker.clone()).await
+    }
+
+    async fn complete_promise(
+        &self,
+        mut request: Request<v1::CompletePromiseRequest>,
+    ) -> Result<Response<v1::CompletePromiseResponse>, Status> {
+        named(&mut request.get_mut().token);
         self.pass_on(request, |request| request.worker.clone()).await
     }
 
