@@ -22,7 +22,7 @@ use crate::{
     operations::On,
     requests::{Adopt, Flush},
     route::Patience,
-    way_out::{GetRecord, OperateShard},
+    way_out::{GetRecord, OperateShard, by_id},
     worker::adopted_before,
 };
 
@@ -114,6 +114,7 @@ impl Api {
     async fn page(&self, fork: &Fork, next: u64, patience: Patience) -> Result<Vec<OplogEntry>, Error> {
         let shard = self.router.shard_of(&fork.source)?;
         let request = v1::GetOplogRequest {
+            worker: Some(by_id(&fork.source)),
             from: next,
             limit: u32::MAX,
             ..v1::GetOplogRequest::default()

@@ -4,7 +4,7 @@
 //!
 //! * [`Executor`], [`Options`] – a node's executor, or without a store an edge that only passes calls on
 //! * `edge` – gRPC and HTTP, one service a file; `operations` and `requests` are what both can do to a worker,
-//!   `fork` is what takes several steps
+//!   `fork` and `connect` are what takes several steps
 //! * `route` – from a worker's name to the node that owns it; retries until the caller's deadline
 //! * `attend`, `managers`, `registry` – the lease, the map and the components, from the shard managers
 //! * `prefetch` – compiles new components before they are called
@@ -21,6 +21,7 @@
 
 mod attend;
 pub mod component;
+mod connect;
 mod context;
 mod edge;
 pub mod enumerate;

@@ -1,8 +1,11 @@
 //! The public operations on one worker: here, or at the owner.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use kiln_proto::{
@@ -21,6 +24,8 @@ use crate::{
 
 const OPLOG_PAGE_DEFAULT: u32 = 100;
 const OPLOG_PAGE_MAX: u32 = 1000;
+/// Longest wait for an entry that is not there yet.
+const OPLOG_WAIT_MAX: Duration = Duration::from_secs(20);
 /// Bytes of entries on a page, so that it fits in a message.
 const OPLOG_PAGE_BYTES: usize = 4 << 20;
 
@@ -198,9 +203,14 @@ impl Operation for On<v1::GetOplogRequest> {
     type Reply = v1::GetOplogResponse;
 
     async fn here(self: Arc<Self>, owned: Arc<Owned>) -> Result<v1::GetOplogResponse, Error> {
+        let from = self.request.from.max(1);
+        if self.request.wait_ms > 0 {
+            let wait_max = Duration::from_millis(self.request.wait_ms.into()).min(OPLOG_WAIT_MAX);
+            // How it ends shows in what is read then.
+            let _ = tokio::time::timeout(wait_max, entry_at(&owned, &self.worker, from)).await;
+        }
         owned.shard.barrier().await?;
         let record = owned.record(&self.worker)?.ok_or_else(|| unknown(&self.worker))?;
-        let from = self.request.from.max(1);
         let limit = match self.request.limit {
             0 => OPLOG_PAGE_DEFAULT,
             limit => limit.min(OPLOG_PAGE_MAX),
@@ -231,6 +241,22 @@ impl Operation for On<v1::GetOplogRequest> {
             .get_oplog(call.request((*self.request).clone()))
             .await
     }
+}
+
+/// Waits until a worker's oplog reaches an index, or the worker is no more.
+async fn entry_at(owned: &Owned, worker: &WorkerId, index: u64) -> Result<(), Error> {
+    let mut turns = owned.shard.follow(worker);
+    let mut leadership = owned.shard.group().leadership();
+    while let Some(record) = owned.shard.worker(worker)?
+        && record.oplog_index < index
+        && !owned.is_closed()
+    {
+        tokio::select! {
+            _ = turns.changed() => {}
+            _ = leadership.changed() => return Ok(()),
+        }
+    }
+    Ok(())
 }
 
 async fn described(owned: &Owned, record: v1::WorkerRecord) -> Result<v1::WorkerInfo, Error> {

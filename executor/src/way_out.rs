@@ -126,7 +126,7 @@ impl Operation for OperateShard {
 }
 
 /// A worker as callers name it, by its component's UUID.
-fn by_id(worker: &WorkerId) -> v1::WorkerRef {
+pub(crate) fn by_id(worker: &WorkerId) -> v1::WorkerRef {
     v1::WorkerRef {
         component: worker.component.to_string(),
         worker: worker.name.to_string(),

@@ -97,7 +97,7 @@ impl Api {
         self.registry.add(new).await
     }
 
-    async fn worker(&self, worker: Option<&v1::WorkerRef>) -> Result<WorkerId, Error> {
+    pub(crate) async fn worker(&self, worker: Option<&v1::WorkerRef>) -> Result<WorkerId, Error> {
         let worker = worker.ok_or_else(|| Error::invalid("no worker is named"))?;
         // The name first: it is checked without asking anybody.
         let name = worker.worker.parse()?;

@@ -69,6 +69,7 @@ pub(super) fn append(
     }
     put_derived(state, &worker, number, before, &mut fold.record)?;
     state.put(Table::Worker, keys::worker(number), record::encode(&fold.record));
+    agenda.followed(&worker);
     let oplog_index = fold.record.oplog_index;
     cache.put(
         &worker,
@@ -131,6 +132,7 @@ pub(super) fn put_derived(
 
 pub(super) fn delete(
     cache: &Cache,
+    agenda: &Agenda,
     state: &mut Transaction<'_>,
     delete: &DeleteWorker,
 ) -> Result<Reply, Error> {
@@ -145,6 +147,7 @@ pub(super) fn delete(
         return Ok(Reply::NotFound(NoSuchWorker {}));
     };
     cache.remove(&worker);
+    agenda.followed(&worker);
     let number = stored.number;
     for table in [Table::Oplog, Table::Idem, Table::Promise] {
         for (key, _) in state.scan_prefix(table, &keys::worker(number))? {
@@ -262,12 +265,12 @@ pub(super) fn found(
     for change in &fold.keys {
         put_key(state, new.number, change);
     }
+    put_derived(state, new.worker, new.number, None, &mut fold.record)?;
     state.put(
         Table::Worker,
         keys::worker(new.number),
         record::encode(&fold.record),
     );
-    put_facts(state, new.worker, new.number, None, Some(Facts::of(&fold.record)))?;
     let oplog_index = fold.record.oplog_index;
     cache.put(
         new.worker,

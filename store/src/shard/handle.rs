@@ -102,6 +102,12 @@ impl Shard {
             .map(|_| ())
     }
 
+    /// Changes whenever entries of the worker have been written after this call.
+    #[must_use]
+    pub fn follow(&self, worker: &WorkerId) -> tokio::sync::watch::Receiver<u64> {
+        self.group.machine().agenda().follow(worker)
+    }
+
     /// Makes a worker of the entries that were staged under a token.
     ///
     /// # Errors

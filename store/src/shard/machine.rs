@@ -58,7 +58,9 @@ impl ShardMachine {
         match operation {
             Some(Operation::OpenEpoch(open)) => epoch::open(state, open),
             Some(Operation::Append(append)) => append::append(&self.cache, &self.agenda, state, append),
-            Some(Operation::DeleteWorker(delete)) => append::delete(&self.cache, state, delete),
+            Some(Operation::DeleteWorker(delete)) => {
+                append::delete(&self.cache, &self.agenda, state, delete)
+            }
             Some(Operation::CompletePromise(complete)) => {
                 self.agenda.touch();
                 promises::complete(&self.cache, state, complete)

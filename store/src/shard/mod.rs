@@ -8,6 +8,7 @@ mod chunk;
 mod epoch;
 mod facts;
 mod feed;
+mod followers;
 mod handle;
 mod index;
 mod keys;

@@ -1,7 +1,8 @@
 use std::{pin::Pin, sync::Arc};
 
-use futures::Stream;
+use futures::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
 use kiln_proto::v1::{self, worker_service_server::WorkerService};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -118,6 +119,18 @@ impl WorkerService for Worker {
         request: Request<v1::CancelInvocationRequest>,
     ) -> Result<Response<v1::CancelInvocationResponse>, Status> {
         self.pass_on(request, |request| request.worker.clone()).await
+    }
+
+    type ConnectWorkerStream = BoxStream<'static, Result<v1::IndexedOplogEntry, Status>>;
+
+    async fn connect_worker(
+        &self,
+        request: Request<v1::ConnectWorkerRequest>,
+    ) -> Result<Response<Self::ConnectWorkerStream>, Status> {
+        let request = request.into_inner();
+        let events = self.0.connect(request.worker.as_ref(), request.from).await?;
+        let events = ReceiverStream::new(events).map_err(Status::from);
+        Ok(Response::new(events.boxed()))
     }
 
     async fn complete_promise(

@@ -1,8 +1,10 @@
 //! HTTP/JSON: the same operations as gRPC, for people and scripts.
 
 mod component;
+mod control;
 mod enumerate;
 mod error;
+mod events;
 mod query;
 mod status;
 mod worker;
@@ -12,7 +14,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    routing::{get, post, put},
+    routing::{delete, get, post, put},
 };
 
 use super::Api;
@@ -46,6 +48,30 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route(
             "/v1/components/{name}/workers/{worker}/resume",
             post(worker::resume),
+        )
+        .route(
+            "/v1/components/{name}/workers/{worker}/events",
+            get(events::follow),
+        )
+        .route(
+            "/v1/components/{name}/workers/{worker}/update",
+            post(control::update),
+        )
+        .route(
+            "/v1/components/{name}/workers/{worker}/revert",
+            post(control::revert),
+        )
+        .route(
+            "/v1/components/{name}/workers/{worker}/fork",
+            post(control::fork),
+        )
+        .route(
+            "/v1/components/{name}/workers/{worker}/invocations/{key}",
+            delete(control::cancel),
+        )
+        .route(
+            "/v1/promises/{component}/{worker}/{index}",
+            post(control::complete_promise),
         )
         .route(
             "/v1/components/{name}/workers/{worker}/invoke/{*function}",

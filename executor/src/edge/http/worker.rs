@@ -130,6 +130,6 @@ pub(super) async fn oplog(
     ))
 }
 
-fn control(api: &Api) -> Patience {
+pub(super) fn control(api: &Api) -> Patience {
     Patience::of(Some(api.context.limits.control_timeout))
 }
