@@ -27,7 +27,7 @@ impl Actor {
                 return Ok(None);
             }
             let kept = last_kept(&self.seat, &record, revert.target)?;
-            Ok((kept.0 < record.oplog_index).then_some((kept, record)))
+            Ok::<_, Error>((kept.0 < record.oplog_index).then_some((kept, record)))
         };
         let (kept, record) = match plan.await {
             Ok(Some(plan)) => plan,

@@ -7,7 +7,7 @@ use kiln_proto::{
     ids::ComponentVersion,
     v1::{
         EmptyEntry, FailedUpdateEntry, ManualUpdate, PendingUpdateEntry, PendingWorkerInvocationEntry,
-        UpdateMode, WorkerRecord, WorkerStatus, oplog_entry::Entry,
+        UpdateMode, WorkerRecord, WorkerStatus, error_entry, oplog_entry::Entry,
         pending_worker_invocation_entry::Invocation,
     },
 };
@@ -114,7 +114,7 @@ impl Actor {
             let registry = &self.seat.context.registry;
             let version = ComponentVersion(record.component_version);
             let is_ephemeral = registry.version(self.seat.id.component, version).await?.ephemeral;
-            Ok((judge(&record, is_ephemeral, &update)?, record))
+            Ok::<_, Error>((judge(&record, is_ephemeral, &update)?, record))
         };
         let reply_early = |reply: Reply<()>, outcome| {
             let _ = reply.send(outcome);
@@ -220,7 +220,10 @@ impl Actor {
         let body = self.body.as_ref()?;
         let update = body.open_update()?;
         let reason = match ending {
-            Ending::Failed(failure) => failure.message.clone(),
+            // Lack of memory is no fault of the new version: it is loaded again when there is room.
+            Ending::Failed(failure) if failure.kind != error_entry::Kind::OutOfMemory => {
+                failure.message.clone()
+            }
             Ending::Refused(error) if !error.is_retryable() && error.code != ErrorCode::Interrupted => {
                 error.message.clone()
             }
