@@ -63,6 +63,11 @@ impl Global {
         self.output
     }
 
+    /// The longest time that a command may take.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// What `--endpoint` and `--timeout` say.
     pub(crate) fn client_options(&self) -> Options {
         Options {
@@ -100,6 +105,9 @@ pub(crate) enum Command {
     /// List, read and write the blobs of applications
     #[command(subcommand)]
     Blob(command::blob::Command),
+    /// Complete what workers wait for
+    #[command(subcommand)]
+    Promise(command::control::PromiseCommand),
     /// Found a cluster and look at it
     #[command(subcommand)]
     Cluster(command::cluster::Command),

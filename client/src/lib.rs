@@ -15,6 +15,8 @@ mod channels;
 mod client;
 mod cluster;
 mod component;
+mod connect;
+mod control;
 mod enumerate;
 mod options;
 mod retry;

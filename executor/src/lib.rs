@@ -3,7 +3,8 @@
 //! A call goes one way: `edge` → `route` → `shard` → `worker` → [`host`] → [`journal`] → the store.
 //!
 //! * [`Executor`], [`Options`] – a node's executor, or without a store an edge that only passes calls on
-//! * `edge` – gRPC and HTTP, one service a file; `operations` and `oplog_page` are what both can do to a worker
+//! * `edge` – gRPC and HTTP, one service a file; `operations`, `oplog_page` and `requests` are what both can do to a worker,
+//!   `fork` and `connect` are what takes several steps
 //! * `route` – from a worker's name to the node that owns it; retries until the caller's deadline
 //! * `attend`, `managers`, `registry` – the lease, the map and the components, from the shard managers
 //! * `prefetch` – compiles new components before they are called
@@ -23,10 +24,12 @@
 
 mod attend;
 pub mod component;
+mod connect;
 mod context;
 mod edge;
 pub mod enumerate;
 mod executor;
+mod fork;
 pub mod host;
 mod initial_files;
 mod invoke;
@@ -41,6 +44,7 @@ mod options;
 mod prefetch;
 mod registry;
 pub mod replay;
+mod requests;
 mod route;
 mod shard;
 mod storage;

@@ -1,6 +1,6 @@
 //! Pages of a worker's oplog, whole or searched.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use kiln_proto::{
     Error,
@@ -23,6 +23,8 @@ const ENTRIES_MAX: u32 = 1000;
 const BYTES_MAX: usize = 4 << 20;
 /// Entries that a search looks at for one page.
 const SEARCHED_MAX: usize = 20_000;
+/// Longest wait for an entry that is not there yet.
+const WAIT_MAX: Duration = Duration::from_secs(20);
 /// Entries that a search reads at once.
 const SEARCH_CHUNK: u32 = 256;
 
@@ -31,6 +33,12 @@ impl Operation for On<v1::GetOplogRequest> {
 
     async fn here(self: Arc<Self>, owned: Arc<Owned>) -> Result<v1::GetOplogResponse, Error> {
         let query = Query::parse(&self.request.query).map_err(|error| Error::invalid(error.to_string()))?;
+        let from = self.request.from.max(1);
+        if self.request.wait_ms > 0 {
+            let wait_max = Duration::from_millis(self.request.wait_ms.into()).min(WAIT_MAX);
+            // How it ends shows in what is read then.
+            let _ = tokio::time::timeout(wait_max, entry_at(&owned, &self.worker, from)).await;
+        }
         owned.shard.barrier().await?;
         let record = owned.record(&self.worker)?.ok_or_else(|| unknown(&self.worker))?;
         let limit = match self.request.limit {
@@ -38,7 +46,7 @@ impl Operation for On<v1::GetOplogRequest> {
             limit => limit.min(ENTRIES_MAX),
         };
         let mut search = Search {
-            next: self.request.from.max(1),
+            next: from,
             looked_at: 0,
             bytes: 0,
             found: Vec::new(),
@@ -66,6 +74,22 @@ impl Operation for On<v1::GetOplogRequest> {
             .get_oplog(call.request((*self.request).clone()))
             .await
     }
+}
+
+/// Waits until a worker's oplog reaches an index, or the worker is no more.
+async fn entry_at(owned: &Owned, worker: &WorkerId, index: u64) -> Result<(), Error> {
+    let mut turns = owned.shard.follow(worker);
+    let mut leadership = owned.shard.group().leadership();
+    while let Some(record) = owned.shard.worker(worker)?
+        && record.oplog_index < index
+        && !owned.is_closed()
+    {
+        tokio::select! {
+            _ = turns.changed() => {}
+            _ = leadership.changed() => return Ok(()),
+        }
+    }
+    Ok(())
 }
 
 /// A page that is being filled.

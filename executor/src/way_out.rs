@@ -12,10 +12,11 @@ use std::{
 use bytes::Bytes;
 use kiln_proto::{
     Error, ErrorCode,
-    ids::{ComponentId, OplogIndex, ShardId, WorkerId},
+    ids::{ComponentId, ComponentVersion, OplogIndex, ShardId, WorkerId},
     v1::{
-        self, AwaitPromise, CompletePromise, DeletePromise, ExportedFunctionInvokedEntry, PromiseId,
-        WakeWorker, WorkerRecord, shard_operation::Operation as ShardWork, shard_operation_reply::Reply,
+        self, AwaitPromise, CompletePromise, DeletePromise, ExportedFunctionInvokedEntry, OplogEntry,
+        PromiseId, UpdateMode, WakeWorker, WorkerRecord, revert_worker_request::Target as RevertTarget,
+        shard_operation::Operation as ShardWork, shard_operation_reply::Reply,
         shard_service_client::ShardServiceClient,
     },
 };
@@ -25,6 +26,7 @@ use uuid::Uuid;
 use crate::{
     edge::Api,
     enumerate::Query,
+    fork::Fork,
     host::{Cluster, WorkersPage, WorkersQuery},
     operations::On,
     route::{Operation, Patience, RemoteCall},
@@ -60,6 +62,25 @@ impl WayOut {
     }
 }
 
+impl WayOut {
+    /// Asks the owner of a worker.
+    async fn on_worker<T>(&self, worker: &WorkerId, request: T) -> Result<<On<T> as Operation>::Reply, Error>
+    where
+        T: Send + Sync + 'static,
+        On<T>: Operation,
+    {
+        let api = self.api()?;
+        let shard = api.router.shard_of(worker)?;
+        api.router
+            .route(
+                shard,
+                Patience::of(Some(PATIENCE)),
+                On::new(worker.clone(), request),
+            )
+            .await
+    }
+}
+
 /// Carries out an operation at the owner of a shard.
 async fn operate(api: &Api, shard: ShardId, operation: ShardWork) -> Result<Reply, Error> {
     let request = v1::OperateShardRequest {
@@ -88,7 +109,12 @@ impl Operation for OperateShard {
     async fn here(self: Arc<Self>, owned: Arc<Owned>) -> Result<v1::OperateShardResponse, Error> {
         let operation = self.0.operation.clone().and_then(|operation| operation.operation);
         let operation = operation.ok_or_else(|| Error::invalid("the request names no operation"))?;
-        let reply = owned.shard.operate(owned.epoch, operation).await?;
+        let reply = owned.shard.operate(owned.epoch, operation).await;
+        let reply = reply.map_err(|error| match error {
+            // Of a copy, which has to begin anew: to ask again changes nothing.
+            kiln_store::Error::IndexMismatch { .. } => Error::conflict(error.to_string()),
+            other => other.into(),
+        })?;
         Ok(v1::OperateShardResponse {
             reply: Some(v1::ShardOperationReply { reply: Some(reply) }),
         })
@@ -100,6 +126,14 @@ impl Operation for OperateShard {
             .max_encoding_message_size(call.message_bytes_max)
             .operate_shard(call.request(self.0.clone()))
             .await
+    }
+}
+
+/// A worker as callers name it, by its component's UUID.
+pub(crate) fn by_id(worker: &WorkerId) -> v1::WorkerRef {
+    v1::WorkerRef {
+        component: worker.component.to_string(),
+        worker: worker.name.to_string(),
     }
 }
 
@@ -219,12 +253,56 @@ impl Cluster for WayOut {
             from: from.0,
             limit: 0,
             query: query.to_owned(),
+            wait_ms: 0,
         };
         let patience = Patience::of(Some(PATIENCE));
         let page = api
             .router
             .route(shard, patience, On::new(worker.clone(), request));
         none_if_missing(page.await)
+    }
+
+    async fn update_worker(
+        &self,
+        worker: &WorkerId,
+        version: ComponentVersion,
+        mode: UpdateMode,
+        token: Uuid,
+    ) -> Result<(), Error> {
+        let request = v1::UpdateWorkerRequest {
+            worker: Some(by_id(worker)),
+            version: version.0,
+            mode: mode.into(),
+            token: Bytes::copy_from_slice(token.as_bytes()),
+        };
+        self.on_worker(worker, request).await.map(|_| ())
+    }
+
+    async fn fork_worker(
+        &self,
+        source: &WorkerId,
+        target: &WorkerId,
+        cutoff: OplogIndex,
+        last: Option<OplogEntry>,
+        token: Uuid,
+    ) -> Result<(), Error> {
+        let fork = Fork {
+            source: source.clone(),
+            target: target.clone(),
+            cutoff: cutoff.0,
+            last,
+            token: Bytes::copy_from_slice(token.as_bytes()),
+        };
+        self.api()?.fork(&fork, Patience::of(Some(PATIENCE))).await
+    }
+
+    async fn revert_worker(&self, worker: &WorkerId, target: RevertTarget, token: Uuid) -> Result<(), Error> {
+        let request = v1::RevertWorkerRequest {
+            worker: Some(by_id(worker)),
+            target: Some(target),
+            token: Bytes::copy_from_slice(token.as_bytes()),
+        };
+        self.on_worker(worker, request).await.map(|_| ())
     }
 
     async fn component(&self, reference: &str) -> Result<Option<ComponentId>, Error> {

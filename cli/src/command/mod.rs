@@ -5,6 +5,7 @@ pub(crate) mod cluster;
 pub(crate) mod completion;
 pub(crate) mod component;
 pub(crate) mod config;
+pub(crate) mod control;
 pub(crate) mod enumerate;
 mod files;
 pub(crate) mod kv;
@@ -28,6 +29,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Worker(command) => client_runtime()?.block_on(worker::run(&global, command)),
         Command::Kv(command) => client_runtime()?.block_on(kv::run(&global, command)),
         Command::Blob(command) => client_runtime()?.block_on(blob::run(&global, command)),
+        Command::Promise(command) => client_runtime()?.block_on(control::promise(&global, command)),
         Command::Cluster(command) => client_runtime()?.block_on(cluster::run(&global, command)),
         Command::Bench(command) => bench::run(&global, command),
         Command::Config(command) => config::run(&global, command),

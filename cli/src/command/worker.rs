@@ -11,7 +11,7 @@ use kiln_proto::{
 };
 use serde_json::{Value as Json, json};
 
-use super::{cluster::cell, enumerate, refs};
+use super::{cluster::cell, control, enumerate, refs};
 use crate::{args::Global, failure::Usage, output::Table};
 
 #[derive(Debug, Subcommand)]
@@ -38,6 +38,16 @@ A call that is repeated with the same --key gets the recorded result and does no
     Resume(Resume),
     /// Drop a worker's instance and recover it, as after a crash
     SimulateCrash(Name),
+    /// Move a worker to another version of its component
+    Update(control::Update),
+    /// Take a worker back to an earlier point
+    Revert(control::Revert),
+    /// Make a new worker from the beginning of another one's oplog
+    Fork(control::Fork),
+    /// Follow what a worker writes and runs: stdout, stderr, logs and invocations
+    Connect(control::Connect),
+    /// Cancel an invocation that waits for its turn
+    Cancel(control::Cancel),
     /// List workers
     List(enumerate::List),
     /// Count workers
@@ -136,6 +146,11 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
             client.resume_worker(worker.clone(), force).await?;
             done(global, &worker, "resumed")
         }
+        Command::Update(args) => control::update(global, &client, args).await,
+        Command::Revert(args) => control::revert(global, &client, args).await,
+        Command::Fork(args) => control::fork(global, &client, args).await,
+        Command::Connect(args) => control::connect(global, &client, args).await,
+        Command::Cancel(args) => control::cancel(global, &client, args).await,
         Command::SimulateCrash(Name { worker }) => {
             client.interrupt_worker(worker.clone(), true).await?;
             done(global, &worker, "crashed")
@@ -208,7 +223,7 @@ fn show(global: &Global, worker: &WorkerInfo) -> anyhow::Result<()> {
     })
 }
 
-fn done(global: &Global, worker: &WorkerRef, what: &str) -> anyhow::Result<()> {
+pub(super) fn done(global: &Global, worker: &WorkerRef, what: &str) -> anyhow::Result<()> {
     let WorkerRef { component, worker } = worker;
     let json = json!({"component": component, "worker": worker, what: true});
     global

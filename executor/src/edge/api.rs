@@ -6,8 +6,10 @@ use crate::{
     component::LoadedComponent,
     context::Context,
     enumerate::Enumerator,
+    fork::Fork,
     operations::{Invocation, On},
     registry::{NewVersion, Registry},
+    requests::named,
     route::{Operation, Patience, Router},
     storage::Storage,
 };
@@ -51,6 +53,27 @@ impl Api {
         self.router.route(shard, patience, On::new(worker, request)).await
     }
 
+    /// Makes a new worker from the beginning of another one's oplog.
+    pub(crate) async fn fork_worker(
+        &self,
+        mut request: v1::ForkWorkerRequest,
+        patience: Patience,
+    ) -> Result<(), Error> {
+        named(&mut request.token);
+        let source = self.worker(request.source.as_ref()).await?;
+        let fork = Fork {
+            target: WorkerId {
+                component: source.component,
+                name: request.target.parse()?,
+            },
+            source,
+            cutoff: request.cutoff,
+            last: None,
+            token: request.token,
+        };
+        self.fork(&fork, patience).await
+    }
+
     /// A component, with what it exports and imports.
     pub(crate) async fn component(
         &self,
@@ -74,7 +97,7 @@ impl Api {
         self.registry.add(new).await
     }
 
-    async fn worker(&self, worker: Option<&v1::WorkerRef>) -> Result<WorkerId, Error> {
+    pub(crate) async fn worker(&self, worker: Option<&v1::WorkerRef>) -> Result<WorkerId, Error> {
         let worker = worker.ok_or_else(|| Error::invalid("no worker is named"))?;
         // The name first: it is checked without asking anybody.
         let name = worker.worker.parse()?;

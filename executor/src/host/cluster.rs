@@ -1,8 +1,11 @@
 use bytes::Bytes;
 use kiln_proto::{
     Error,
-    ids::{ComponentId, OplogIndex, WorkerId},
-    v1::{ExportedFunctionInvokedEntry, GetOplogResponse, PromiseId, WorkerRecord},
+    ids::{ComponentId, ComponentVersion, OplogIndex, WorkerId},
+    v1::{
+        ExportedFunctionInvokedEntry, GetOplogResponse, OplogEntry, PromiseId, UpdateMode, WorkerRecord,
+        revert_worker_request::Target as RevertTarget,
+    },
 };
 use uuid::Uuid;
 
@@ -66,6 +69,37 @@ pub trait Cluster: Callees + Send + Sync + 'static {
         from: OplogIndex,
         query: &str,
     ) -> Result<Option<GetOplogResponse>, Error>;
+
+    /// Moves a worker to another version of its component; returns when that is durably queued. Counts once for a token.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `CONFLICT` for an update that makes no sense now, or when its shard cannot be reached.
+    async fn update_worker(
+        &self,
+        worker: &WorkerId,
+        version: ComponentVersion,
+        mode: UpdateMode,
+        token: Uuid,
+    ) -> Result<(), Error>;
+
+    /// Makes a new worker of the entries of `source` up to `cutoff`, and of `last` behind them. Counts once for a token.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `ALREADY_EXISTS`, `INVALID` for the cutoff, or when a shard cannot be reached.
+    async fn fork_worker(
+        &self,
+        source: &WorkerId,
+        target: &WorkerId,
+        cutoff: OplogIndex,
+        last: Option<OplogEntry>,
+        token: Uuid,
+    ) -> Result<(), Error>;
+
+    /// Takes a worker back to an earlier point. Counts once for a token.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `INVALID` for a point that does not exist, or when its shard cannot be reached.
+    async fn revert_worker(&self, worker: &WorkerId, target: RevertTarget, token: Uuid) -> Result<(), Error>;
 
     /// The component of that name.
     ///
@@ -139,6 +173,31 @@ impl Cluster for NoCluster {
     }
 
     async fn oplog(&self, _: &WorkerId, _: OplogIndex, _: &str) -> Result<Option<GetOplogResponse>, Error> {
+        Self::refuse()
+    }
+
+    async fn update_worker(
+        &self,
+        _: &WorkerId,
+        _: ComponentVersion,
+        _: UpdateMode,
+        _: Uuid,
+    ) -> Result<(), Error> {
+        Self::refuse()
+    }
+
+    async fn fork_worker(
+        &self,
+        _: &WorkerId,
+        _: &WorkerId,
+        _: OplogIndex,
+        _: Option<OplogEntry>,
+        _: Uuid,
+    ) -> Result<(), Error> {
+        Self::refuse()
+    }
+
+    async fn revert_worker(&self, _: &WorkerId, _: RevertTarget, _: Uuid) -> Result<(), Error> {
         Self::refuse()
     }
 

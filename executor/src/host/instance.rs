@@ -189,6 +189,11 @@ impl Instance {
         state.spans = None;
     }
 
+    /// Says whether the next call saves or loads a snapshot: nothing of that is recorded or replayed.
+    pub(super) fn set_snapshotting(&mut self, is_snapshotting: bool) {
+        self.store.data_mut().control.is_snapshotting = is_snapshotting;
+    }
+
     /// The oplog of the worker.
     #[must_use]
     pub fn journal(&self) -> &Journal {

@@ -7,7 +7,7 @@ use kiln_proto::{
 };
 
 use crate::{
-    host::{CallError, StartError, TrapKind, Wait},
+    host::{CallError, SnapshotError, StartError, TrapKind, Wait},
     journal,
     worker::Answer,
 };
@@ -94,6 +94,15 @@ impl From<StartError> for Ending {
     }
 }
 
+impl From<SnapshotError> for Ending {
+    fn from(error: SnapshotError) -> Self {
+        match error {
+            SnapshotError::Call(error) => error.into(),
+            other => Self::Failed(Failure::of_guest(other.to_string())),
+        }
+    }
+}
+
 impl From<journal::Error> for Ending {
     fn from(error: journal::Error) -> Self {
         Self::Lost(lost(&error))
@@ -163,6 +172,16 @@ pub(crate) fn exited_before() -> Error {
 pub(crate) fn interrupted() -> Error {
     Error::new(ErrorCode::Interrupted, "Interrupted via the Golem API")
         .with_hint("resume the worker, or call it again with the same key")
+}
+
+/// For those whose invocation was cancelled before it began.
+pub(crate) fn cancelled() -> Error {
+    Error::conflict("Invocation cancelled").with_hint("call again to run it after all")
+}
+
+/// For those who wait when a worker is taken back to before their invocation.
+pub(crate) fn reverted() -> Error {
+    Error::conflict("Worker is being reverted").with_hint("call again to run it on the reverted worker")
 }
 
 /// For those who wait when a worker is deleted.

@@ -92,7 +92,26 @@ struct State {
     current: OplogIndex,
     /// Of the Create entry, once that has been replayed or appended.
     created_at_ns: u64,
+    /// Appended before the first step that is new.
+    arrival: Option<Entry>,
     commits: u64,
+}
+
+impl State {
+    fn push(&mut self, timestamp_ns: u64, entry: Entry) -> OplogIndex {
+        self.tail.push(&OplogEntry {
+            timestamp_ns,
+            entry: Some(entry),
+        })
+    }
+
+    fn arrive(&mut self, timestamp_ns: u64) {
+        if self.cursor.is_at_end()
+            && let Some(hint) = self.arrival.take()
+        {
+            self.push(timestamp_ns, hint);
+        }
+    }
 }
 
 impl Journal {
@@ -108,6 +127,7 @@ impl Journal {
             tail: Tail::after(options.last),
             current: OplogIndex::NONE,
             created_at_ns: 0,
+            arrival: None,
             commits: 0,
         };
         Ok(Self {
@@ -178,7 +198,11 @@ impl Journal {
 
     /// Adds an entry to the uncommitted tail and returns its index.
     pub fn append(&self, entry: Entry) -> OplogIndex {
-        self.append_with(|_| entry)
+        if !is_hint(&entry) {
+            return self.append_with(|_| entry);
+        }
+        let timestamp_ns = (self.shared.now_ns)();
+        self.shared.state.lock().push(timestamp_ns, entry)
     }
 
     /// Time of entries, in nanoseconds since the Unix epoch.
@@ -187,22 +211,17 @@ impl Journal {
         (self.shared.now_ns)()
     }
 
-    /// Adds an entry that depends on its own index.
+    /// Adds an entry that depends on its own index, and is no hint.
     pub fn append_with(&self, entry: impl FnOnce(OplogIndex) -> Entry) -> OplogIndex {
         let timestamp_ns = (self.shared.now_ns)();
         let mut state = self.shared.state.lock();
+        state.arrive(timestamp_ns);
         let entry = entry(state.tail.next_index());
-        let is_hint = is_hint(&entry);
         if matches!(entry, Entry::Create(_)) {
             state.created_at_ns = timestamp_ns;
         }
-        let index = state.tail.push(&OplogEntry {
-            timestamp_ns,
-            entry: Some(entry),
-        });
-        if !is_hint {
-            state.current = index;
-        }
+        let index = state.push(timestamp_ns, entry);
+        state.current = index;
         index
     }
 
@@ -212,6 +231,22 @@ impl Journal {
     /// When a page cannot be read.
     pub fn read(&self, from: OplogIndex, entries_max: usize) -> Result<Vec<(OplogIndex, OplogEntry)>, Error> {
         cursor::read_entries(&*self.shared.store, &self.shared.worker, from, entries_max)
+    }
+
+    /// Has a hint appended as soon as everything recorded is replayed and the guest goes on: right before its first new step.
+    pub fn on_arrival(&self, hint: Entry) {
+        self.shared.state.lock().arrival = Some(hint);
+    }
+
+    /// Appends the hint of [`Journal::on_arrival`] now, if everything recorded is replayed.
+    pub fn arrive(&self) {
+        self.shared.state.lock().arrive((self.shared.now_ns)());
+    }
+
+    /// False while the hint of [`Journal::on_arrival`] is not appended.
+    #[must_use]
+    pub fn has_arrived(&self) -> bool {
+        self.shared.state.lock().arrival.is_none()
     }
 
     /// Makes everything from `start` on void, and goes on live from the entry before it.

@@ -38,13 +38,18 @@ impl Regions {
     }
 }
 
-impl<'a> FromIterator<&'a RegionEntry> for Regions {
-    fn from_iter<I: IntoIterator<Item = &'a RegionEntry>>(entries: I) -> Self {
-        let region = |entry: &RegionEntry| Region {
+impl From<&RegionEntry> for Region {
+    fn from(entry: &RegionEntry) -> Self {
+        Self {
             start: OplogIndex(entry.start),
             end: OplogIndex(entry.end),
-        };
-        Self::new(entries.into_iter().map(region).collect())
+        }
+    }
+}
+
+impl<'a> FromIterator<&'a RegionEntry> for Regions {
+    fn from_iter<I: IntoIterator<Item = &'a RegionEntry>>(entries: I) -> Self {
+        Self::new(entries.into_iter().map(Region::from).collect())
     }
 }
 

@@ -16,7 +16,7 @@ use opentelemetry_proto::tonic::{
 
 use crate::{
     host::{call_span_id, invocation_span},
-    journal::Regions,
+    journal::{Region, Regions},
 };
 
 /// One request for spans of many traces.
@@ -67,10 +67,14 @@ pub(super) fn spans(worker: &WorkerId, entries: &[(OplogIndex, OplogEntry)]) -> 
 
 fn void_regions(entries: &[(OplogIndex, OplogEntry)]) -> Regions {
     let regions = entries.iter().filter_map(|(_, entry)| match &entry.entry {
-        Some(Entry::Jump(region) | Entry::Revert(region)) => Some(region),
+        Some(Entry::Jump(region)) => Some(Region::from(region)),
+        Some(Entry::Revert(region)) => Some(Region {
+            start: region.start.into(),
+            end: region.end.into(),
+        }),
         _ => None,
     });
-    regions.collect()
+    Regions::new(regions.collect())
 }
 
 /// The spans so far; the first is the invocation's own.

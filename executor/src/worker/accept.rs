@@ -7,7 +7,7 @@ use kiln_proto::{
 
 use super::{
     attend::Live,
-    desk::{Desk, Ticket},
+    desk::{Desk, Job, Ticket},
     mailbox::{Answer, Invoke, Reply},
 };
 use crate::invoke::{check, outcome};
@@ -51,7 +51,7 @@ impl Desk {
         live.journal.append(input.pending_entry(&invoke.key));
         let mut ticket = Ticket {
             key: invoke.key,
-            input: Some(input),
+            job: Job::Call(Some(input)),
             recorded_at: 0,
             waiters: Vec::new(),
         };

@@ -10,8 +10,9 @@ use tokio::sync::mpsc;
 use super::{
     attend::{Attended, Live, attend},
     body::{Body, Wishes},
-    desk::{Desk, Halt, Ticket},
+    desk::{Desk, Halt, Job, Ticket},
     mailbox::Message,
+    requests::has_work,
     seat::Seat,
 };
 use crate::invoke::{
@@ -42,7 +43,9 @@ impl Actor {
 
     pub(crate) async fn run(mut self) {
         loop {
-            let flow = if self.desk.is_wanted {
+            let flow = if let Some(message) = self.desk.deferred.pop_front() {
+                self.handle(message).await
+            } else if self.desk.is_wanted {
                 self.seat.activity.begin();
                 self.go_on().await
             } else {
@@ -69,10 +72,15 @@ impl Actor {
             } => {
                 return self.interrupt_idle(recover_immediately, reply).await;
             }
-            Message::Resume { force, reply } => {
-                let _ = reply.send(self.resume(force));
+            Message::Resume { force, reply } => return self.resume(force, reply).await,
+            Message::Update(update) => return self.update(update).await,
+            Message::Revert(revert) => return self.revert(revert).await,
+            Message::Cancel(cancel) => return self.cancel(cancel).await,
+            Message::Flush { reply } => {
+                let _ = reply.send(self.settled().await);
             }
             Message::Files(files) => return self.look_into_files(files),
+            Message::Adopt { token, reply } => return self.adopt(token, reply).await,
             Message::Delete { reply } => {
                 self.desk.halt(Halt::Delete(vec![reply]));
                 return self.halt().await;
@@ -92,11 +100,11 @@ impl Actor {
         if self.body.is_some() {
             return Ok(());
         }
-        let record = self.seat.record()?;
-        let mut body = match &record {
+        let mut record = self.seat.record()?;
+        let mut body = match &mut record {
             Some(record) => {
                 refuse_ended(record)?;
-                Body::of_record(&self.seat, record).await?
+                self.embody(record).await?
             }
             None => Body::unborn(&self.seat, wishes).await?,
         };
@@ -117,6 +125,9 @@ impl Actor {
             return ControlFlow::Continue(());
         };
         if body.resident.is_some() {
+            if body.must_reload() {
+                return self.reload().await;
+            }
             self.answer_files().await;
             return self.run_next().await;
         }
@@ -130,7 +141,7 @@ impl Actor {
         }
         let journal = body.journal.clone();
         let component = body.component.clone();
-        let live = Live::of(&self.seat, &journal, &component);
+        let live = Live::of(&self.seat, &journal, &component, body.is_ephemeral);
         let flag = body.is_committing.clone();
         let work = Box::pin(body.load(&self.seat, self.desk.memory_wanted));
         match attend(&mut self.mailbox, &mut self.desk, &live, &flag, work).await {
@@ -146,6 +157,20 @@ impl Actor {
         }
     }
 
+    /// Begins the next life of the worker: another update waits, or what it was must be forgotten.
+    async fn reload(&mut self) -> ControlFlow<()> {
+        if let Err(error) = self.settled().await {
+            return self.stop(&error);
+        }
+        self.drop_body();
+        // An ephemeral worker rests until it is called again.
+        self.desk.is_wanted = match self.seat.existing() {
+            Ok(record) => has_work(&record) || !self.desk.queue.is_empty(),
+            Err(_) => false,
+        };
+        ControlFlow::Continue(())
+    }
+
     async fn run_next(&mut self) -> ControlFlow<()> {
         let Some(body) = &mut self.body else {
             return ControlFlow::Continue(());
@@ -154,9 +179,10 @@ impl Actor {
             self.desk.is_wanted = false;
             return ControlFlow::Continue(());
         };
-        let input = match ticket.input.clone() {
-            Some(input) => input,
-            None => match read_input(&self.seat, body, ticket) {
+        let input = match ticket.job.clone() {
+            Job::Update(version) => return self.save_for(version).await,
+            Job::Call(Some(input)) => input,
+            Job::Call(None) => match read_input(&self.seat, body, ticket) {
                 Ok(input) => Arc::new(input),
                 Err(error) => {
                     return self
@@ -169,7 +195,7 @@ impl Actor {
         self.seat.context.metrics.invocations.increment();
         let journal = body.journal.clone();
         let component = body.component.clone();
-        let live = Live::of(&self.seat, &journal, &component);
+        let live = Live::of(&self.seat, &journal, &component, body.is_ephemeral);
         let flag = body.is_committing.clone();
         let work = body.run(&key, &input);
         match attend(&mut self.mailbox, &mut self.desk, &live, &flag, work).await {

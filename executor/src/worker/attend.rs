@@ -2,12 +2,14 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
+use bytes::Bytes;
 use kiln_proto::{Error, v1::WorkerRecord};
 use tokio::sync::mpsc;
 
 use super::{
+    adopt::adopted_before,
     desk::{Desk, Halt},
-    mailbox::{Create, Message},
+    mailbox::{Create, Message, Reply},
     seat::Seat,
 };
 use crate::{component::LoadedComponent, invoke::outcome, journal::Journal};
@@ -24,15 +26,36 @@ pub(super) struct Live<'a> {
     pub(super) seat: &'a Seat,
     pub(super) journal: &'a Journal,
     pub(super) component: &'a LoadedComponent,
+    pub(super) is_ephemeral: bool,
 }
 
 impl<'a> Live<'a> {
-    pub(super) fn of(seat: &'a Seat, journal: &'a Journal, component: &'a LoadedComponent) -> Self {
+    pub(super) fn of(
+        seat: &'a Seat,
+        journal: &'a Journal,
+        component: &'a LoadedComponent,
+        is_ephemeral: bool,
+    ) -> Self {
         Self {
             seat,
             journal,
             component,
+            is_ephemeral,
         }
+    }
+
+    pub(super) fn commit_and_tell(&self, reply: Reply<()>) {
+        self.commit_and_tell_that((), reply);
+    }
+
+    /// Answers once everything appended so far is committed. Not awaited: the guest's own commit may be under way and must
+    /// go on.
+    pub(super) fn commit_and_tell_that<T: Send + 'static>(&self, answer: T, reply: Reply<T>) {
+        let journal = self.journal.clone();
+        tokio::spawn(async move {
+            let committed = journal.commit().await.map_err(|error| outcome::lost(&error));
+            let _ = reply.send(committed.map(|_| answer));
+        });
     }
 }
 
@@ -98,11 +121,39 @@ fn hear(desk: &mut Desk, live: &Live<'_>, message: Message) {
         } => desk.halt(Halt::Interrupt(vec![reply])),
         Message::Files(files) => desk.files.push(files),
         Message::Delete { reply } => desk.halt(Halt::Delete(vec![reply])),
+        Message::Update(update) => desk.update_meanwhile(live, update),
+        Message::Revert(revert) => desk.defer(Message::Revert(revert)),
+        Message::Cancel(cancel) => desk.cancel_meanwhile(live, cancel),
+        Message::Flush { reply } => flush_meanwhile(live, reply),
+        Message::Adopt { token, reply } => adopt_meanwhile(live, &token, reply),
         Message::Resume { reply, .. } | Message::Recover { reply } => {
             let _ = reply.send(Ok(()));
         }
         Message::Evict | Message::Wake => {}
     }
+}
+
+fn flush_meanwhile(live: &Live<'_>, reply: Reply<WorkerRecord>) {
+    let (journal, shard, id) = (
+        live.journal.clone(),
+        live.seat.shard.clone(),
+        live.seat.id.clone(),
+    );
+    tokio::spawn(async move {
+        let record = match journal.commit().await {
+            Ok(_) => shard.worker(&id).map_err(Error::from),
+            Err(error) => Err(outcome::lost(&error)),
+        };
+        let missing = || Error::not_found(format!("worker {id} does not exist"));
+        let _ = reply.send(record.and_then(|record| record.ok_or_else(missing)));
+    });
+}
+
+/// The worker exists, or is about to: at most it is the one that is to be made.
+fn adopt_meanwhile(live: &Live<'_>, token: &Bytes, reply: Reply<()>) {
+    let adopted = live.seat.record();
+    let adopted = adopted.and_then(|record| adopted_before(&record.unwrap_or_default(), token));
+    let _ = reply.send(adopted);
 }
 
 fn create_meanwhile(live: &Live<'_>, create: Create) {
@@ -115,21 +166,7 @@ fn create_meanwhile(live: &Live<'_>, create: Create) {
         Ok(None) if !request.ignore_existing => {
             let _ = reply.send(Err(already_exists(live.seat)));
         }
-        Ok(None) => {
-            let (journal, shard, id) = (
-                live.journal.clone(),
-                live.seat.shard.clone(),
-                live.seat.id.clone(),
-            );
-            tokio::spawn(async move {
-                let record = match journal.commit().await {
-                    Ok(_) => shard.worker(&id).map_err(Error::from),
-                    Err(error) => Err(outcome::lost(&error)),
-                };
-                let missing = || Error::not_found(format!("worker {id} does not exist"));
-                let _ = reply.send(record.and_then(|record| record.ok_or_else(missing)));
-            });
-        }
+        Ok(None) => flush_meanwhile(live, reply),
         Err(error) => {
             let _ = reply.send(Err(error));
         }

@@ -6,13 +6,21 @@ use std::{
     },
 };
 
+use bytes::Bytes;
 use kiln_proto::{
     Error,
     ids::{ComponentVersion, IdempotencyKey, OplogIndex},
-    v1::{self, CreateEntry, KeyValue, WorkerRecord, oplog_entry::Entry},
+    v1::{
+        self, CreateEntry, EmptyEntry, KeyValue, SuccessfulUpdateEntry, WorkerRecord, WorkerStatus,
+        oplog_entry::Entry,
+    },
 };
 
-use super::{residency::Place, seat::Seat};
+use super::{
+    origin::{Origin, Update},
+    residency::Place,
+    seat::Seat,
+};
 use crate::{
     component::{FunctionRef, LoadedComponent},
     host::{
@@ -24,7 +32,7 @@ use crate::{
         outcome::{Ending, Failure},
         retry,
     },
-    journal::{self, Journal, Options, Regions},
+    journal::{self, Journal, Options},
     replay::Divergence,
     shard::ShardOplog,
 };
@@ -42,6 +50,19 @@ pub(crate) struct Body {
     pub(crate) invoked_at: OplogIndex,
     /// The worker does not exist yet; this entry is its first.
     pub(super) birth: Option<CreateEntry>,
+    /// Every invocation begins with a fresh instance.
+    pub(super) is_ephemeral: bool,
+    /// An invocation has ended in this life.
+    pub(super) has_ended: bool,
+    /// The update that this life of the worker is to bring about.
+    update: Option<Update>,
+    /// Another update waits for this life to end.
+    more_updates: bool,
+    /// What the state begins with.
+    snapshot: Option<Bytes>,
+    was_interrupted: bool,
+    /// Bytes of the component.
+    size: u64,
     context: WorkerContext,
     /// Linear memory that the worker had when it was last seen.
     memory_bytes: u64,
@@ -68,22 +89,17 @@ impl Body {
     /// Prepares an existing worker.
     pub(crate) async fn of_record(seat: &Seat, record: &WorkerRecord) -> Result<Self, Error> {
         let registry = &seat.context.registry;
-        let version = registry
-            .version(seat.id.component, ComponentVersion(record.component_version))
-            .await?;
+        let origin = Origin::of(record);
+        let version = registry.version(seat.id.component, origin.version).await?;
         let create = CreateEntry {
-            component_version: record.component_version,
+            component_version: version.version,
             args: record.args.clone(),
             env: record.env.clone(),
             config: record.config.clone(),
             ..CreateEntry::default()
         };
         let options = Options {
-            skipped: record
-                .skipped_regions
-                .iter()
-                .chain(&record.deleted_regions)
-                .collect::<Regions>(),
+            skipped: origin.skipped(record, version.ephemeral),
             ..Options::new(seat.id.clone(), seat.epoch, OplogIndex(record.oplog_index))
         };
         let failures = Failures {
@@ -93,6 +109,15 @@ impl Body {
         let mut body = Self::new(seat, &version, create, options, failures).await?;
         body.birth = None;
         body.memory_bytes = body.memory_bytes.max(record.total_linear_memory_size);
+        body.was_interrupted = record.status() == WorkerStatus::WorkerInterrupted;
+        body.more_updates = record.pending_updates.len() > 1;
+        body.update = origin.update;
+        if origin.snapshot_index != OplogIndex::NONE {
+            body.snapshot = Some(read_snapshot(seat, origin.snapshot_index)?);
+        }
+        if origin.update.is_some_and(|update| !update.is_snapshot_based) {
+            body.journal.on_arrival(body.success_entry());
+        }
         Ok(body)
     }
 
@@ -114,6 +139,7 @@ impl Body {
             initial_memory_size: 0,
             indexed_env: version.indexed_env.clone(),
             indexed_config: version.indexed_config.clone(),
+            fork_token: Bytes::new(),
         };
         let options = Options::new(seat.id.clone(), seat.epoch, OplogIndex::NONE);
         Self::new(seat, &version, create, options, Failures::default()).await
@@ -161,9 +187,41 @@ impl Body {
             is_committing: Arc::default(),
             invoked_at: OplogIndex::FIRST,
             birth: Some(create),
+            is_ephemeral: version.ephemeral,
+            has_ended: false,
+            update: None,
+            more_updates: false,
+            snapshot: None,
+            was_interrupted: false,
+            size: version.size,
             context,
             memory_bytes,
         })
+    }
+
+    fn success_entry(&self) -> Entry {
+        Entry::SuccessfulUpdate(SuccessfulUpdateEntry {
+            target_version: self.context.component_version.0,
+            new_component_size: self.size,
+        })
+    }
+
+    /// The update that is not yet brought about nor given up.
+    pub(super) fn open_update(&self) -> Option<Update> {
+        self.update
+            .filter(|update| update.is_snapshot_based || !self.journal.has_arrived())
+    }
+
+    /// True when the worker has to be loaded anew before its next invocation.
+    pub(super) fn must_reload(&self) -> bool {
+        self.more_updates || (self.is_ephemeral && self.has_ended)
+    }
+
+    /// Work is accepted: a worker that was interrupted goes on, also at a new owner.
+    pub(super) fn rouse(&mut self) {
+        if std::mem::take(&mut self.was_interrupted) {
+            self.journal.append(Entry::Restart(EmptyEntry {}));
+        }
     }
 
     /// True until the Create entry has been appended.
@@ -212,7 +270,19 @@ impl Body {
         }
         let mut instance = Instance::start(&self.component, context, self.journal.clone()).await?;
         seat.context.metrics.workers_loaded.increment();
+        if let Some(snapshot) = self.snapshot.clone() {
+            instance.load_snapshot(snapshot).await?;
+        }
+        if self.update.is_some_and(|update| update.is_snapshot_based) {
+            self.journal.append(self.success_entry());
+            self.commit().await?;
+            self.update = None;
+        }
         let unfinished = self.replay(&mut instance).await?;
+        if self.update.is_some() {
+            self.journal.arrive();
+            self.commit().await?;
+        }
         seat.activity.set_loaded(true);
         self.resident = Some(Resident {
             instance,
@@ -223,7 +293,8 @@ impl Body {
 
     async fn replay(&mut self, instance: &mut Instance) -> Result<Option<Ending>, Ending> {
         let mut functions: HashMap<String, FunctionRef> = HashMap::new();
-        while let Some((index, entry)) = self.journal.take()? {
+        // Nothing is taken before it is known to fit: with the last entry an update has come to its end.
+        while let Some((index, entry)) = self.journal.peek() {
             let Some(Entry::ExportedFunctionInvoked(call)) = &entry.entry else {
                 return Err(self.diverged(index, entry.entry.as_ref(), "nothing more"));
             };
@@ -237,6 +308,7 @@ impl Body {
                     function
                 }
             };
+            self.journal.take()?;
             self.invoked_at = index;
             instance.enter(Invocation {
                 key: IdempotencyKey::new(&call.idempotency_key).map_err(Ending::Refused)?,
@@ -246,10 +318,11 @@ impl Body {
             });
             let result = instance.call(&function, &call.request).await?;
             self.journal.pass_zone()?;
-            match self.journal.take()? {
+            match self.journal.peek() {
                 None => return Ok(Some(complete(&self.journal, &self.is_committing, result).await)),
                 Some((index, recorded)) => self.compare(index, recorded.entry.as_ref(), result.as_ref())?,
             }
+            self.journal.take()?;
         }
         Ok(None)
     }
@@ -326,6 +399,15 @@ fn application_of(version: &v1::ComponentVersion) -> &str {
     match version.application.as_str() {
         "" => "default",
         name => name,
+    }
+}
+
+fn read_snapshot(seat: &Seat, index: OplogIndex) -> Result<Bytes, Error> {
+    match seat.entry(index)?.entry {
+        Some(Entry::PendingUpdate(update)) => update
+            .snapshot
+            .ok_or_else(|| Error::corrupt(format!("entry {index} holds no snapshot"))),
+        _ => Err(Error::corrupt(format!("entry {index} is no update"))),
     }
 }
 

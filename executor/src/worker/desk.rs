@@ -1,10 +1,14 @@
 use std::{collections::VecDeque, sync::Arc};
 
-use kiln_proto::{Error, ids::IdempotencyKey, v1::WorkerRecord};
+use kiln_proto::{
+    Error,
+    ids::{ComponentVersion, IdempotencyKey},
+    v1::WorkerRecord,
+};
 
 use super::{
     body::Body,
-    mailbox::{Answer, Files, Reply},
+    mailbox::{Answer, Files, Message, Reply},
     seat::Seat,
 };
 use crate::invoke::{Input, outcome::Recorded};
@@ -26,6 +30,8 @@ pub(crate) struct Desk {
     pub(crate) memory_wanted: u64,
     /// Who waits to look into the worker's folder.
     pub(crate) files: Vec<Files>,
+    /// What can be handled only when nothing runs.
+    pub(crate) deferred: VecDeque<Message>,
     /// Who waits until the worker is loaded.
     pub(crate) until_loaded: Vec<Reply<()>>,
 }
@@ -33,15 +39,25 @@ pub(crate) struct Desk {
 /// One accepted invocation.
 pub(crate) struct Ticket {
     pub(crate) key: IdempotencyKey,
-    /// Absent for one that was read from the oplog; its arguments are at `recorded_at`.
-    pub(crate) input: Option<Arc<Input>>,
+    pub(crate) job: Job,
     /// Index of the committed PendingWorkerInvocation entry, 0 if it may not be committed yet.
     pub(crate) recorded_at: u64,
     pub(crate) waiters: Vec<Reply<Answer>>,
 }
 
+/// What is done when a ticket's turn comes.
+#[derive(Clone)]
+pub(crate) enum Job {
+    /// A call. The input is absent for one that was read from the oplog; its arguments are at `recorded_at`.
+    Call(Option<Arc<Input>>),
+    /// A snapshot-based update.
+    Update(ComponentVersion),
+}
+
 /// Why the work at hand is stopped.
 pub(crate) enum Halt {
+    /// Commit what was done, drop the instance, and handle what was deferred.
+    Pause,
     /// Drop the instance and replay, as a crash would.
     Crash(Vec<Reply<()>>),
     /// Stop until somebody asks for the worker again.
@@ -60,6 +76,7 @@ impl Halt {
         };
         let mut all = weak.replies();
         match strong {
+            Self::Pause => Self::Pause,
             Self::Crash(replies) => Self::Crash(join(&mut all, replies)),
             Self::Interrupt(replies) => Self::Interrupt(join(&mut all, replies)),
             Self::Delete(replies) => Self::Delete(join(&mut all, replies)),
@@ -68,14 +85,16 @@ impl Halt {
 
     fn strength(&self) -> u8 {
         match self {
-            Self::Crash(_) => 0,
-            Self::Interrupt(_) => 1,
-            Self::Delete(_) => 2,
+            Self::Pause => 0,
+            Self::Crash(_) => 1,
+            Self::Interrupt(_) => 2,
+            Self::Delete(_) => 3,
         }
     }
 
-    fn replies(self) -> Vec<Reply<()>> {
+    pub(super) fn replies(self) -> Vec<Reply<()>> {
         match self {
+            Self::Pause => Vec::new(),
             Self::Crash(replies) | Self::Interrupt(replies) | Self::Delete(replies) => replies,
         }
     }
@@ -99,6 +118,12 @@ impl Desk {
             Some(present) => present.and(halt),
             None => halt,
         });
+    }
+
+    /// Has a message handled as soon as the work at hand can be stopped.
+    pub(crate) fn defer(&mut self, message: Message) {
+        self.deferred.push_back(message);
+        self.halt(Halt::Pause);
     }
 
     /// Takes the next invocation to begin.
@@ -140,6 +165,8 @@ impl Desk {
             .take()
             .into_iter()
             .chain(self.queue.drain(..))
+            // Nobody waits for an update; one that counts is found in the record.
+            .filter(|ticket| !matches!(ticket.job, Job::Update(_)))
             .collect();
         let mut claim = |key: &str, recorded_at| -> Result<Ticket, Error> {
             if let Some(at) = before.iter().position(|ticket| ticket.key.as_str() == key) {
@@ -150,7 +177,7 @@ impl Desk {
             }
             Ok(Ticket {
                 key: IdempotencyKey::new(key)?,
-                input: None,
+                job: Job::Call(None),
                 recorded_at,
                 waiters: Vec::new(),
             })
@@ -159,24 +186,23 @@ impl Desk {
             if let Some(key) = &record.current_idempotency_key {
                 self.current = Some(claim(key, record.current_invocation_index)?);
             }
-            for pending in record
-                .pending_invocations
-                .iter()
-                .filter(|pending| !pending.idempotency_key.is_empty())
-            {
-                self.queue
-                    .push_back(claim(&pending.idempotency_key, pending.oplog_index)?);
+            for pending in &record.pending_invocations {
+                let at = pending.oplog_index;
+                self.queue.push_back(match pending.update_version {
+                    Some(version) => Ticket::of_update(version.into(), at),
+                    None => claim(&pending.idempotency_key, at)?,
+                });
             }
         }
         for mut ticket in before {
             ticket.recorded_at = 0;
-            match (seat.finished(&ticket.key)?, &ticket.input) {
+            match (seat.finished(&ticket.key)?, &ticket.job) {
                 (Some(outcome), _) => ticket.answer(&outcome),
-                (None, Some(input)) => {
+                (None, Job::Call(Some(input))) => {
                     body.append_pending(input, &ticket.key);
                     self.queue.push_back(ticket);
                 }
-                (None, None) => ticket.answer(&Err(Error::unavailable("the invocation is no longer queued"))),
+                (None, _) => ticket.answer(&Err(Error::unavailable("the invocation is no longer queued"))),
             }
         }
         Ok(())
@@ -184,6 +210,17 @@ impl Desk {
 }
 
 impl Ticket {
+    /// An update that waits for its turn.
+    pub(crate) fn of_update(version: ComponentVersion, recorded_at: u64) -> Self {
+        Self {
+            // Nobody asks for it by its key.
+            key: IdempotencyKey::random(),
+            job: Job::Update(version),
+            recorded_at,
+            waiters: Vec::new(),
+        }
+    }
+
     /// Tells all who wait. The first of them asked for the run, the others find it done.
     pub(crate) fn answer(self, outcome: &Recorded) {
         for (at, waiter) in self.waiters.into_iter().enumerate() {
@@ -209,7 +246,7 @@ mod tests {
         (
             Ticket {
                 key,
-                input: None,
+                job: Job::Call(None),
                 recorded_at: 0,
                 waiters: vec![reply],
             },

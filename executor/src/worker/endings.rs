@@ -27,11 +27,17 @@ use crate::{
 impl Actor {
     /// Tells the callers how the work at hand ended, and leaves the worker as that ending asks.
     pub(super) async fn conclude(&mut self, ending: Ending) -> ControlFlow<()> {
+        if let Some((version, details)) = self.update_failure(&ending) {
+            return self.give_up_update(version, details).await;
+        }
         match ending {
             Ending::Completed(result) => {
                 self.desk.memory_wanted = 0;
                 if let Some((journal, invoked_at)) = self.invocation() {
                     self.seat.context.telemetry.ended(&journal, invoked_at);
+                }
+                if let Some(body) = &mut self.body {
+                    body.has_ended = true;
                 }
                 if let Some(ticket) = self.desk.current.take() {
                     ticket.answer(&Ok(Answer {
@@ -118,6 +124,7 @@ impl Actor {
     }
 
     pub(super) async fn exited(&mut self) -> ControlFlow<()> {
+        self.arrive();
         if let Err(error) = self.leave(Entry::Exited(EmptyEntry {})).await {
             return self.stop(&error);
         }
@@ -128,8 +135,16 @@ impl Actor {
         self.obey_ended().await
     }
 
+    /// The guest has come to the end of what is recorded, without a new step of its own.
+    fn arrive(&self) {
+        if let Some(body) = &self.body {
+            body.journal.arrive();
+        }
+    }
+
     /// Unloads the worker; its callers go on waiting.
     pub(super) async fn suspended(&mut self, wait: Wait) -> ControlFlow<()> {
+        self.arrive();
         let entry = SuspendEntry {
             until_ns: wait.until_ns,
             promises: wait.promises,
@@ -150,11 +165,30 @@ impl Actor {
 
     /// Commits a last entry and drops the body.
     pub(super) async fn leave(&mut self, entry: Entry) -> Result<WorkerRecord, Error> {
-        if let Some(body) = &mut self.body {
+        self.leave_with(vec![entry]).await
+    }
+
+    /// Commits the last entries and drops the body; without one they are just committed.
+    pub(super) async fn leave_with(&mut self, entries: Vec<Entry>) -> Result<WorkerRecord, Error> {
+        let Some(body) = &mut self.body else {
+            let record = self.seat.existing()?;
+            return self.seat.append(&record, entries).await;
+        };
+        for entry in entries {
             body.journal.append(entry);
+        }
+        body.commit().await.map_err(|error| outcome::lost(&error))?;
+        self.drop_body();
+        self.seat.existing()
+    }
+
+    /// The record with everything that was appended so far.
+    pub(super) async fn settled(&mut self) -> Result<WorkerRecord, Error> {
+        if let Some(body) = &mut self.body
+            && !body.is_unborn()
+        {
             body.commit().await.map_err(|error| outcome::lost(&error))?;
         }
-        self.drop_body();
         self.seat.existing()
     }
 
@@ -174,7 +208,7 @@ impl Actor {
             body.component.clone(),
             body.is_committing.clone(),
         );
-        let live = Live::of(&self.seat, &journal, &component);
+        let live = Live::of(&self.seat, &journal, &component, body.is_ephemeral);
         let pause = tokio::time::sleep(delay);
         match attend(&mut self.mailbox, &mut self.desk, &live, &flag, pause).await {
             Attended::Done(()) => ControlFlow::Continue(()),

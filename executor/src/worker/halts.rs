@@ -15,6 +15,15 @@ impl Actor {
     pub(super) async fn halt(&mut self) -> ControlFlow<()> {
         match self.desk.halt.take() {
             None => ControlFlow::Continue(()),
+            Some(Halt::Pause) => {
+                if let Some(body) = &mut self.body
+                    && let Err(error) = body.commit().await
+                {
+                    return self.stop(&outcome::lost(&error));
+                }
+                self.drop_body();
+                ControlFlow::Continue(())
+            }
             Some(Halt::Crash(replies)) => {
                 self.drop_body();
                 answer_all(replies, &Ok(()));
@@ -64,7 +73,8 @@ impl Actor {
         match self.desk.halt.take() {
             Some(Halt::Crash(replies) | Halt::Interrupt(replies)) => answer_all(replies, &Ok(())),
             Some(Halt::Delete(replies)) => return self.delete(replies).await,
-            None => {}
+            // What was deferred is handled next.
+            Some(Halt::Pause) | None => {}
         }
         ControlFlow::Continue(())
     }
@@ -74,10 +84,8 @@ impl Actor {
         tracing::debug!(worker = %self.seat.id, %error, "the actor stops");
         self.drop_body();
         self.desk.give_up(error);
-        if let Some(Halt::Crash(replies) | Halt::Interrupt(replies) | Halt::Delete(replies)) =
-            self.desk.halt.take()
-        {
-            answer_all(replies, &Err(error.clone()));
+        if let Some(halt) = self.desk.halt.take() {
+            answer_all(halt.replies(), &Err(error.clone()));
         }
         ControlFlow::Break(())
     }

@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
+use bytes::Bytes;
 use kiln_proto::{
     Error,
-    ids::IdempotencyKey,
-    v1::{self, WorkerRecord},
+    ids::{ComponentVersion, IdempotencyKey},
+    v1::{self, UpdateMode, WorkerRecord, revert_worker_request::Target},
 };
 use tokio::sync::oneshot;
 
@@ -25,6 +26,16 @@ pub(crate) enum Message {
     Resume { force: bool, reply: Reply<()> },
     /// Look into the worker's folder, between two invocations.
     Files(Files),
+    /// Move to another version of the component.
+    Update(Update),
+    /// Go back to an earlier point of the oplog.
+    Revert(Revert),
+    /// Forget an invocation that waits for its turn; false when it is too late for that.
+    Cancel(Cancel),
+    /// Commit what was appended so far.
+    Flush { reply: Reply<WorkerRecord> },
+    /// Become what was staged under this token.
+    Adopt { token: Bytes, reply: Reply<()> },
     /// Forget the worker.
     Delete { reply: Reply<()> },
     /// Go on with unfinished work after a change of owner.
@@ -48,6 +59,29 @@ pub(crate) struct Invoke {
 pub(crate) struct Files {
     pub(crate) path: String,
     pub(crate) reply: Reply<v1::GetFilesResponse>,
+}
+
+/// A request for an update.
+pub(crate) struct Update {
+    pub(crate) version: ComponentVersion,
+    pub(crate) mode: UpdateMode,
+    /// Names the request, so that it counts once also when it is repeated.
+    pub(crate) token: Bytes,
+    pub(crate) reply: Reply<()>,
+}
+
+/// A request to go back.
+pub(crate) struct Revert {
+    pub(crate) target: Target,
+    /// Names the request, so that it counts once also when it is repeated.
+    pub(crate) token: Bytes,
+    pub(crate) reply: Reply<()>,
+}
+
+/// A request to cancel an invocation.
+pub(crate) struct Cancel {
+    pub(crate) key: IdempotencyKey,
+    pub(crate) reply: Reply<bool>,
 }
 
 /// An explicit creation.

@@ -2,7 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use kiln_proto::{Error, convert::json::status_name, v1::WorkerStatus};
+use kiln_proto::{
+    Error,
+    convert::json::status_name,
+    v1::{EmptyEntry, WorkerRecord, WorkerStatus, oplog_entry::Entry},
+};
 
 use super::{
     Actor,
@@ -39,8 +43,13 @@ impl Actor {
         };
         let body = &mut **body;
         let is_attached = self.desk.find(&invoke.key).is_some();
-        let live = Live::of(&self.seat, &body.journal, &body.component);
-        if let Some(reply) = self.desk.accept(&live, &mut body.birth, invoke) {
+        let live = Live::of(&self.seat, &body.journal, &body.component, body.is_ephemeral);
+        let queued_before = self.desk.queue.len();
+        let waits = self.desk.accept(&live, &mut body.birth, invoke);
+        if self.desk.queue.len() > queued_before {
+            body.rouse();
+        }
+        if let Some(reply) = waits {
             if let Err(error) = body.commit().await {
                 let _ = reply.send(Err(outcome::lost(&error)));
                 return self.stop(&outcome::lost(&error));
@@ -128,24 +137,31 @@ impl Actor {
         self.halt().await
     }
 
-    pub(super) fn resume(&mut self, force: bool) -> Result<(), Error> {
-        let status = self.seat.existing()?.status();
+    /// Lets the worker go on. One that was interrupted is recorded to do so, so that a new owner knows of it too.
+    pub(super) async fn resume(&mut self, force: bool, reply: Reply<()>) -> ControlFlow<()> {
+        let status = match self.settled().await {
+            Ok(record) => record.status(),
+            Err(error) => {
+                let _ = reply.send(Err(error));
+                return ControlFlow::Continue(());
+            }
+        };
         match status {
             WorkerStatus::Failed | WorkerStatus::Exited => {
-                let hint = if force {
-                    "nothing can bring it back but a revert"
-                } else {
-                    "revert or delete the worker"
-                };
-                return Err(Error::conflict(format!(
-                    "a worker that is {} cannot be resumed",
-                    status_name(status)
-                ))
-                .with_hint(hint));
+                let _ = reply.send(Err(cannot_resume(status, force)));
+                return ControlFlow::Continue(());
             }
-            _ => self.desk.is_wanted = true,
+            WorkerStatus::WorkerInterrupted => {
+                if let Err(error) = self.leave(Entry::Restart(EmptyEntry {})).await {
+                    let _ = reply.send(Err(error.clone()));
+                    return self.stop(&error);
+                }
+            }
+            _ => {}
         }
-        Ok(())
+        self.desk.is_wanted = true;
+        let _ = reply.send(Ok(()));
+        ControlFlow::Continue(())
     }
 
     pub(super) fn recover(&mut self, reply: Reply<()>) {
@@ -184,6 +200,27 @@ fn is_unfinished(status: WorkerStatus) -> bool {
         status,
         WorkerStatus::Running | WorkerStatus::Suspended | WorkerStatus::Retrying
     )
+}
+
+/// True for a worker that goes on by itself: it has begun something, or something waits.
+pub(super) fn has_work(record: &WorkerRecord) -> bool {
+    match record.status() {
+        WorkerStatus::Idle => !record.pending_invocations.is_empty() || !record.pending_updates.is_empty(),
+        status => is_unfinished(status),
+    }
+}
+
+fn cannot_resume(status: WorkerStatus, force: bool) -> Error {
+    let hint = if force {
+        "nothing can bring it back but a revert"
+    } else {
+        "revert or delete the worker"
+    };
+    Error::conflict(format!(
+        "a worker that is {} cannot be resumed",
+        status_name(status)
+    ))
+    .with_hint(hint)
 }
 
 fn is_recoverable(status: WorkerStatus) -> bool {

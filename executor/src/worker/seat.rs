@@ -2,8 +2,9 @@ use std::sync::Arc;
 
 use kiln_proto::{
     Error,
+    convert::now_ns,
     ids::{Epoch, IdempotencyKey, OplogIndex, WorkerId},
-    v1::{KeyRecord, OplogEntry, WorkerRecord, key_record::State},
+    v1::{KeyRecord, OplogEntry, WorkerRecord, key_record::State, oplog_entry::Entry},
 };
 use kiln_store::Shard;
 use prost::Message as _;
@@ -45,6 +46,27 @@ impl Seat {
         }
         let KeyRecord { oplog_index, .. } = record;
         recorded_outcome(self.entry(OplogIndex(oplog_index))?).map(Some)
+    }
+
+    /// Appends entries while no journal of the worker is open, and returns the record with them.
+    pub(crate) async fn append(
+        &self,
+        record: &WorkerRecord,
+        entries: Vec<Entry>,
+    ) -> Result<WorkerRecord, Error> {
+        let timestamp_ns = now_ns();
+        let encode = |entry| {
+            OplogEntry {
+                timestamp_ns,
+                entry: Some(entry),
+            }
+            .encode_to_vec()
+            .into()
+        };
+        let entries = entries.into_iter().map(encode).collect();
+        let first = OplogIndex(record.oplog_index + 1);
+        self.shard.append(self.epoch, &self.id, first, entries).await?;
+        self.existing()
     }
 
     /// One entry of the oplog.

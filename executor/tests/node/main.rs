@@ -3,6 +3,7 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test panics to fail")]
 
 mod apis;
+mod control;
 mod enumeration;
 mod files;
 mod hostile;

@@ -174,6 +174,16 @@ impl Node {
         self.upload_all(header, &guest_bytes(guest), contents).await
     }
 
+    /// A component each of whose invocations begins with a fresh instance.
+    pub(crate) async fn upload_ephemeral(&self, name: &str, bytes: &[u8]) -> v1::ComponentVersion {
+        let header = v1::UploadHeader {
+            name: name.into(),
+            ephemeral: true,
+            ..v1::UploadHeader::default()
+        };
+        self.upload_as(header, bytes).await.unwrap()
+    }
+
     async fn upload_as(&self, header: v1::UploadHeader, bytes: &[u8]) -> Result<v1::ComponentVersion, Error> {
         self.upload_all(header, bytes, Vec::new()).await
     }

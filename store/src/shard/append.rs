@@ -71,6 +71,7 @@ pub(super) fn append(
         put_derived(state, &worker, number, before, &mut fold.record)?;
     }
     state.put(Table::Worker, keys::worker(number), record::encode(&fold.record));
+    agenda.followed(&worker);
     let oplog_index = fold.record.oplog_index;
     cache.put(
         &worker,
@@ -135,6 +136,7 @@ pub(super) fn put_derived(
 
 pub(super) fn delete(
     cache: &Cache,
+    agenda: &Agenda,
     state: &mut Transaction<'_>,
     delete: &DeleteWorker,
 ) -> Result<Reply, Error> {
@@ -149,6 +151,7 @@ pub(super) fn delete(
         return Ok(Reply::NotFound(NoSuchWorker {}));
     };
     cache.remove(&worker);
+    agenda.followed(&worker);
     let number = stored.number;
     for table in [Table::Oplog, Table::Idem, Table::Promise] {
         for (key, _) in state.scan_prefix(table, &keys::worker(number))? {
@@ -185,7 +188,7 @@ pub(super) fn identity(worker: Option<&kiln_proto::v1::WorkerId>) -> Result<Work
 }
 
 /// Decodes the entries. The first entry of all says which worker it is, and only that one does.
-fn decode(append: &AppendOplog, worker: &WorkerId) -> Result<Vec<OplogEntry>, Reply> {
+pub(super) fn decode(append: &AppendOplog, worker: &WorkerId) -> Result<Vec<OplogEntry>, Reply> {
     if append.entries.is_empty() {
         return Err(Reply::Malformed("there are no entries".into()));
     }
@@ -217,6 +220,13 @@ fn decode(append: &AppendOplog, worker: &WorkerId) -> Result<Vec<OplogEntry>, Re
 }
 
 fn create(state: &mut Transaction<'_>, worker: &WorkerId) -> Result<WorkerNumber, Error> {
+    let number = next_number(state)?;
+    put_name(state, worker, number);
+    Ok(number)
+}
+
+/// A number that no worker has had.
+pub(super) fn next_number(state: &mut Transaction<'_>) -> Result<WorkerNumber, Error> {
     let number = match state.get(Table::Meta, keys::NEXT_WORKER)? {
         None => 1,
         Some(next) => keys::number_at(&next, 0)
@@ -227,12 +237,55 @@ fn create(state: &mut Transaction<'_>, worker: &WorkerId) -> Result<WorkerNumber
         keys::NEXT_WORKER,
         (number + 1).to_be_bytes().to_vec(),
     );
+    Ok(WorkerNumber(number))
+}
+
+fn put_name(state: &mut Transaction<'_>, worker: &WorkerId, number: WorkerNumber) {
     state.put(
         Table::ByName,
         keys::by_name(worker),
-        number.to_be_bytes().to_vec(),
+        number.0.to_be_bytes().to_vec(),
     );
-    Ok(WorkerNumber(number))
+}
+
+/// A worker whose whole oplog lies under its number already.
+pub(super) struct NewWorker<'a> {
+    pub(super) worker: &'a WorkerId,
+    pub(super) number: WorkerNumber,
+    pub(super) entries: &'a [OplogEntry],
+}
+
+/// Makes a worker of entries that are written: name, record, keys, promises and indexes.
+pub(super) fn found(
+    cache: &Cache,
+    agenda: &Agenda,
+    state: &mut Transaction<'_>,
+    new: &NewWorker<'_>,
+) -> Result<Reply, Error> {
+    put_name(state, new.worker, new.number);
+    let mut fold = Fold::all((1..).zip(new.entries));
+    // Whatever its model waited for, it finds out itself.
+    fold.record.is_woken = true;
+    promises::follow(state, new.number, 1, new.entries, &mut fold.record)?;
+    agenda.touch();
+    for change in &fold.keys {
+        put_key(state, new.number, change);
+    }
+    put_derived(state, new.worker, new.number, None, &mut fold.record)?;
+    state.put(
+        Table::Worker,
+        keys::worker(new.number),
+        record::encode(&fold.record),
+    );
+    let oplog_index = fold.record.oplog_index;
+    cache.put(
+        new.worker,
+        Stored {
+            number: new.number,
+            record: Arc::new(fold.record),
+        },
+    );
+    Ok(Reply::Applied(Applied { oplog_index }))
 }
 
 fn fold(

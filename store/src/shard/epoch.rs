@@ -5,7 +5,7 @@ use kiln_proto::{
     v1::{self, OpenEpoch, shard_operation_reply::Reply},
 };
 
-use super::{keys, record};
+use super::{keys, record, stage};
 use crate::{Error, Table, Transaction};
 
 fn current(state: &Transaction<'_>) -> Result<OpenEpoch, Error> {
@@ -22,6 +22,7 @@ pub(super) fn open(state: &mut Transaction<'_>, open: &OpenEpoch) -> Result<Repl
         return Ok(fenced(current.epoch));
     }
     state.put(Table::Meta, keys::EPOCH, record::encode(open));
+    stage::clear(state)?;
     Ok(Reply::Applied(v1::Applied { oplog_index: 0 }))
 }
 

@@ -2,7 +2,7 @@ use bytes::Bytes;
 use kiln_proto::{
     ids::{Epoch, NodeId, OplogIndex, ShardId, WorkerId},
     v1::{
-        AppendOplog, DeleteWorker, OpenEpoch, StorageReply, shard_operation::Operation,
+        AppendOplog, DeleteWorker, OpenEpoch, PublishOplog, StorageReply, shard_operation::Operation,
         shard_operation_reply::Reply,
     },
 };
@@ -110,6 +110,28 @@ impl Shard {
             .map(|_| ())
     }
 
+    /// Changes whenever entries of the worker have been written after this call.
+    #[must_use]
+    pub fn follow(&self, worker: &WorkerId) -> tokio::sync::watch::Receiver<u64> {
+        self.group.machine().agenda().follow(worker)
+    }
+
+    /// Makes a worker of the entries that were staged under a token.
+    ///
+    /// # Errors
+    /// `NotFound` when nothing is staged any more, `Invalid` when that is no whole oplog of this worker or the worker exists,
+    /// and as [`append`](Self::append).
+    pub async fn publish(&self, epoch: Epoch, worker: &WorkerId, token: Bytes) -> Result<(), Error> {
+        let publish = PublishOplog {
+            epoch: epoch.0,
+            token,
+            worker_id: Some(worker.into()),
+        };
+        self.propose(Operation::PublishOplog(publish), Some(worker))
+            .await
+            .map(|_| ())
+    }
+
     /// Carries out an operation that anybody in the cluster may ask of the shard's owner, under its epoch.
     ///
     /// # Errors
@@ -122,6 +144,7 @@ impl Shard {
             Operation::WakeWorker(wake) => &mut wake.epoch,
             Operation::Schedule(schedule) => &mut schedule.epoch,
             Operation::EndTask(end) => &mut end.epoch,
+            Operation::StageOplog(stage) => &mut stage.epoch,
             _ => {
                 return Err(Error::Invalid(
                     "only the owner of a shard may begin this operation".into(),

@@ -16,6 +16,11 @@ impl WorkerNumber {
 
 pub(super) const EPOCH: &[u8] = b"epoch";
 pub(super) const NEXT_WORKER: &[u8] = b"next-worker";
+pub(super) const STAGE_PREFIX: &[u8] = b"stage/";
+
+pub(super) fn stage(token: &[u8]) -> Vec<u8> {
+    [STAGE_PREFIX, token].concat()
+}
 
 pub(super) fn worker(number: WorkerNumber) -> Vec<u8> {
     number.0.to_be_bytes().to_vec()

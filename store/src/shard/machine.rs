@@ -7,7 +7,7 @@ use kiln_proto::v1::{
 };
 use prost::Message;
 
-use super::{agenda::Agenda, append, cache::Cache, epoch, layout, promises, storage, tasks};
+use super::{agenda::Agenda, append, cache::Cache, epoch, layout, promises, stage, storage, tasks};
 use crate::{Error, Machine, Transaction};
 
 /// Applies shard commands: a pure function of them and of the tables.
@@ -67,7 +67,7 @@ impl ShardMachine {
         match operation {
             Some(Operation::OpenEpoch(open)) => epoch::open(state, open),
             Some(Operation::Append(append)) => append::append(&self.cache, &self.agenda, state, append),
-            Some(Operation::DeleteWorker(delete)) => append::delete(&self.cache, state, delete),
+            Some(Operation::DeleteWorker(delete)) => append::delete(&self.cache, &self.agenda, state, delete),
             Some(Operation::CompletePromise(complete)) => {
                 self.agenda.touch();
                 promises::complete(&self.cache, state, complete)
@@ -83,6 +83,10 @@ impl ShardMachine {
                 tasks::schedule(state, schedule)
             }
             Some(Operation::EndTask(end)) => tasks::end(state, end),
+            Some(Operation::StageOplog(staged)) => stage::stage(state, staged),
+            Some(Operation::PublishOplog(publish)) => {
+                stage::publish(&self.cache, &self.agenda, state, publish)
+            }
             // A newer node's operation: to skip it would make this replica differ from the others.
             other => storage::operate(state, other)?.ok_or_else(|| {
                 Error::Corrupt("a shard operation is of a kind that this version does not know".into())

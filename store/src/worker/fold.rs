@@ -1,7 +1,7 @@
 use kiln_proto::v1::{
     CreateEntry, ErrorEntry, ExportedFunctionInvokedEntry, KeyRecord, OplogEntry, PendingInvocation,
-    PendingWorkerInvocationEntry, SuspendEntry, UpdateRecord, WorkerRecord, WorkerStatus, key_record::State,
-    oplog_entry::Entry, pending_worker_invocation_entry::Invocation,
+    PendingWorkerInvocationEntry, RegionEntry, RevertEntry, SuspendEntry, WorkerRecord, WorkerStatus,
+    key_record::State, oplog_entry::Entry, pending_worker_invocation_entry::Invocation,
 };
 
 use super::{regions, retry};
@@ -46,14 +46,14 @@ impl Fold {
             .clone()
             .into_iter()
             .filter_map(|(_, entry)| match &entry.entry {
-                Some(Entry::Revert(region)) => Some(*region),
+                Some(Entry::Revert(revert)) => Some(region(revert)),
                 _ => None,
             })
             .collect();
         let mut fold = Self::default();
         for (index, entry) in entries {
             if regions::contains(&deleted, index) {
-                fold.pass(index, entry);
+                fold.pass_deleted(index, entry);
             } else {
                 fold.add(index, entry);
             }
@@ -68,13 +68,21 @@ impl Fold {
         self.record.updated_at_ns = entry.timestamp_ns;
     }
 
+    /// A deleted entry. An invocation that was begun there does not wait again, although it was accepted before.
+    fn pass_deleted(&mut self, index: u64, entry: &OplogEntry) {
+        self.pass(index, entry);
+        if let Some(Entry::ExportedFunctionInvoked(invoked)) = &entry.entry {
+            self.cancelled(&invoked.idempotency_key);
+        }
+    }
+
     /// Folds in the next entry.
     pub fn add(&mut self, index: u64, entry: &OplogEntry) {
         self.pass(index, entry);
         let Some(kind) = &entry.entry else { return };
         match kind {
             Entry::Create(create) => self.create(create, entry.timestamp_ns),
-            Entry::Restart(_) => self.set(WorkerStatus::Idle),
+            Entry::Restart(_) => self.restarted(),
             Entry::ExportedFunctionInvoked(invoked) => self.invoked(index, invoked),
             Entry::ExportedFunctionCompleted(_) => self.completed(index),
             Entry::Suspend(suspend) => self.suspended(suspend),
@@ -83,27 +91,14 @@ impl Fold {
             Entry::Error(error) => self.error(index, error),
             Entry::PendingWorkerInvocation(pending) => self.pending(index, pending),
             Entry::CancelInvocation(cancel) => self.cancelled(&cancel.idempotency_key),
-            Entry::PendingUpdate(update) => {
-                self.pending_update(index, update.target_version, entry.timestamp_ns);
-            }
-            Entry::SuccessfulUpdate(update) => {
-                self.record.component_version = update.target_version;
-                self.record.component_size = update.new_component_size;
-                self.end_update(update.target_version, None, index, entry.timestamp_ns, true);
-            }
-            Entry::FailedUpdate(update) => {
-                self.end_update(
-                    update.target_version,
-                    update.details.clone(),
-                    index,
-                    entry.timestamp_ns,
-                    false,
-                );
-            }
+            Entry::PendingUpdate(update) => self.update_pending(index, update, entry.timestamp_ns),
+            Entry::SuccessfulUpdate(update) => self.update_succeeded(index, update, entry.timestamp_ns),
+            Entry::FailedUpdate(update) => self.update_failed(index, update, entry.timestamp_ns),
             Entry::GrowMemory(grow) => self.record.total_linear_memory_size += grow.delta,
             Entry::CreateResource(_) | Entry::DropResource(_) => {}
-            Entry::Revert(region) => {
-                self.record.deleted_regions.push(*region);
+            Entry::Revert(revert) => {
+                self.record.deleted_regions.push(region(revert));
+                self.record.revert_token.clone_from(&revert.token);
                 self.must_refold = true;
             }
             Entry::Jump(region) => {
@@ -133,7 +128,7 @@ impl Fold {
         }
     }
 
-    fn set(&mut self, status: WorkerStatus) {
+    pub(super) fn set(&mut self, status: WorkerStatus) {
         self.record.set_status(status);
         self.record.wake_at_ns = None;
     }
@@ -143,6 +138,16 @@ impl Fold {
         self.set(WorkerStatus::Suspended);
         let is_woken = std::mem::take(&mut self.record.is_woken);
         self.record.wake_at_ns = if is_woken { Some(0) } else { suspend.until_ns };
+    }
+
+    /// An interrupted worker goes on.
+    fn restarted(&mut self) {
+        let is_idle = self.record.current_idempotency_key.is_none();
+        self.set(if is_idle {
+            WorkerStatus::Idle
+        } else {
+            WorkerStatus::Running
+        });
     }
 
     fn runs(&mut self) {
@@ -168,6 +173,7 @@ impl Fold {
         self.record.total_linear_memory_size = create.initial_memory_size;
         self.record.indexed_env.clone_from(&create.indexed_env);
         self.record.indexed_config.clone_from(&create.indexed_config);
+        self.record.fork_token.clone_from(&create.fork_token);
         self.set(WorkerStatus::Idle);
     }
 
@@ -177,10 +183,13 @@ impl Fold {
                 oplog_index: index,
                 idempotency_key: function.idempotency_key.clone(),
                 function_name: function.function_name.clone(),
+                ..PendingInvocation::default()
             },
-            Some(Invocation::ManualUpdate(_)) => PendingInvocation {
+            Some(Invocation::ManualUpdate(update)) => PendingInvocation {
                 oplog_index: index,
-                ..Default::default()
+                update_version: Some(update.target_version),
+                token: update.token.clone(),
+                ..PendingInvocation::default()
             },
             None => return,
         };
@@ -239,6 +248,7 @@ impl Fold {
 
     /// The current invocation has its result at `index`.
     fn finish(&mut self, index: u64) {
+        self.record.last_end_index = index;
         if let Some(key) = self.record.current_idempotency_key.take() {
             self.key(key, State::Done, index);
         }
@@ -251,42 +261,12 @@ impl Fold {
         });
         self.keys.push(KeyChange { key, record });
     }
+}
 
-    fn pending_update(&mut self, index: u64, target_version: u64, timestamp_ns: u64) {
-        let update = UpdateRecord {
-            timestamp_ns,
-            target_version,
-            details: None,
-            oplog_index: index,
-        };
-        self.record.pending_updates.push(update);
-        if self.record.status() == WorkerStatus::Failed {
-            self.set(WorkerStatus::Retrying);
-        }
-    }
-
-    fn end_update(
-        &mut self,
-        version: u64,
-        details: Option<String>,
-        index: u64,
-        timestamp_ns: u64,
-        successful: bool,
-    ) {
-        let pending = &mut self.record.pending_updates;
-        if let Some(at) = pending.iter().position(|update| update.target_version == version) {
-            pending.remove(at);
-        }
-        let update = UpdateRecord {
-            timestamp_ns,
-            target_version: version,
-            details,
-            oplog_index: index,
-        };
-        match successful {
-            true => self.record.successful_updates.push(update),
-            false => self.record.failed_updates.push(update),
-        }
+fn region(revert: &RevertEntry) -> RegionEntry {
+    RegionEntry {
+        start: revert.start,
+        end: revert.end,
     }
 }
 

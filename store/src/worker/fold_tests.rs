@@ -2,8 +2,8 @@
 
 use kiln_proto::v1::{
     BeginIndexEntry, EmptyEntry, ExportedFunctionCompletedEntry, FailedUpdateEntry, KeyEntry, LogEntry,
-    PendingUpdateEntry, RegionEntry, RetryPolicy, SuccessfulUpdateEntry, SuspendEntry, WorkerId,
-    error_entry::Kind,
+    ManualUpdate, PendingUpdateEntry, RegionEntry, RetryPolicy, RevertEntry, SuccessfulUpdateEntry,
+    SuspendEntry, WorkerId, error_entry::Kind,
 };
 
 use super::*;
@@ -61,12 +61,16 @@ fn empty(kind: fn(EmptyEntry) -> Entry) -> Entry {
 fn update(target_version: u64) -> Entry {
     Entry::PendingUpdate(PendingUpdateEntry {
         target_version,
-        snapshot: None,
+        ..PendingUpdateEntry::default()
     })
 }
 
 fn revert(start: u64, end: u64) -> Entry {
-    Entry::Revert(RegionEntry { start, end })
+    Entry::Revert(RevertEntry {
+        start,
+        end,
+        ..RevertEntry::default()
+    })
 }
 
 fn attempts(max_attempts: u32) -> Entry {
@@ -144,7 +148,17 @@ fn status_is_what_the_last_entries_say() {
         ),
         (
             "restarted",
-            vec![create(), invoked("k"), empty(Entry::Restart)],
+            vec![
+                create(),
+                invoked("k"),
+                empty(Entry::Interrupted),
+                empty(Entry::Restart),
+            ],
+            Running,
+        ),
+        (
+            "restarted with nothing begun",
+            vec![create(), empty(Entry::Interrupted), empty(Entry::Restart)],
             Idle,
         ),
         ("first error", vec![create(), invoked("k"), trap(2)], Retrying),
@@ -278,13 +292,10 @@ fn keys_are_pending_then_running_then_done() {
         ),
         None
     );
-    assert_eq!(
-        states(
-            &[create(), pending("k"), invoked("k"), completed(), revert(3, 4)],
-            "k"
-        ),
-        Some((State::Pending, 2))
-    );
+    // Also when it was accepted before what was taken back: it does not run again by itself.
+    let begun = [create(), pending("k"), invoked("k"), completed(), revert(3, 4)];
+    assert_eq!(states(&begun, "k"), None);
+    assert!(fold(&begun).record.pending_invocations.is_empty());
 }
 
 #[test]
@@ -317,6 +328,61 @@ fn queues_and_updates_are_kept() {
     let record = fold(&[create(), update(4), failed]).record;
     assert_eq!(record.component_version, 3);
     assert_eq!(record.failed_updates[0].details.as_deref(), Some("no"));
+}
+
+#[test]
+fn a_snapshot_takes_the_place_of_what_came_before_it() {
+    let regions = |record: &WorkerRecord| -> Vec<(u64, u64)> {
+        let skipped = record.skipped_regions.iter();
+        skipped.map(|region| (region.start, region.end)).collect()
+    };
+    let manual = || {
+        let update = ManualUpdate {
+            target_version: 4,
+            ..ManualUpdate::default()
+        };
+        Entry::PendingWorkerInvocation(PendingWorkerInvocationEntry {
+            invocation: Some(Invocation::ManualUpdate(update)),
+        })
+    };
+    let snapshot = || {
+        Entry::PendingUpdate(PendingUpdateEntry {
+            target_version: 4,
+            snapshot: Some(b"state".as_slice().into()),
+            ..PendingUpdateEntry::default()
+        })
+    };
+    let failed = || {
+        Entry::FailedUpdate(FailedUpdateEntry {
+            target_version: 4,
+            details: None,
+        })
+    };
+    let successful = Entry::SuccessfulUpdate(SuccessfulUpdateEntry {
+        target_version: 4,
+        new_component_size: 9,
+    });
+    let queued = fold(&[create(), manual()]).record;
+    assert_eq!(queued.pending_invocations[0].update_version, Some(4));
+    let begun = fold(&[create(), manual(), snapshot()]).record;
+    assert!(begun.pending_invocations.is_empty() && begun.pending_updates[0].is_snapshot_based);
+    assert_eq!((begun.component_version, begun.snapshot_index), (3, 0));
+
+    let done = fold(&[create(), manual(), snapshot(), successful.clone()]).record;
+    assert_eq!((done.component_version, done.snapshot_index), (4, 3));
+    assert_eq!(regions(&done), [(2, 3)]);
+    // Taken back, the worker begins at its beginning again.
+    let back = fold(&[create(), manual(), snapshot(), successful, revert(3, 4)]).record;
+    assert_eq!((back.component_version, back.snapshot_index), (3, 0));
+    assert_eq!(regions(&back), []);
+
+    let noop = empty(Entry::NoOp);
+    let refused = fold(&[create(), manual(), snapshot(), noop, failed()]).record;
+    assert_eq!((refused.component_version, refused.snapshot_index), (3, 0));
+    assert_eq!(regions(&refused), [(4, 5)]);
+    let not_saved = fold(&[create(), manual(), failed()]).record;
+    assert!(not_saved.pending_invocations.is_empty() && regions(&not_saved).is_empty());
+    assert_eq!(not_saved.failed_updates.len(), 1);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod fold;
 mod regions;
 mod retry;
+mod updates;
 
 pub use fold::{Fold, KeyChange};
 pub use regions::contains;

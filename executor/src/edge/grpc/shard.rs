@@ -11,6 +11,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     edge::Api,
     enumerate::{Count, Question, Scan, ToOwner, WatchShard, read},
+    requests::{Adopt, Flush, named_worker},
     route::Patience,
     storage::{ReadStorage, WriteStorage},
     way_out::{GetRecord, OperateShard},
@@ -217,6 +218,36 @@ impl ShardService for ShardControl {
         let shard = ShardId(request.shard);
         let read = Arc::new(ReadStorage(request));
         Ok(Response::new(self.0.router.route(shard, patience, read).await?))
+    }
+
+    async fn flush_worker(
+        &self,
+        request: Request<v1::FlushWorkerRequest>,
+    ) -> Result<Response<v1::FlushWorkerResponse>, Status> {
+        let patience = self.patience(&request);
+        let request = request.into_inner();
+        let shard = self.0.router.shard_of(&named_worker(request.worker.as_ref())?)?;
+        let flushed = self
+            .0
+            .router
+            .route(shard, patience, Arc::new(Flush(request)))
+            .await?;
+        Ok(Response::new(flushed))
+    }
+
+    async fn adopt_worker(
+        &self,
+        request: Request<v1::AdoptWorkerRequest>,
+    ) -> Result<Response<v1::AdoptWorkerResponse>, Status> {
+        let patience = self.patience(&request);
+        let request = request.into_inner();
+        let shard = self.0.router.shard_of(&named_worker(request.worker.as_ref())?)?;
+        let adopted = self
+            .0
+            .router
+            .route(shard, patience, Arc::new(Adopt(request)))
+            .await?;
+        Ok(Response::new(adopted))
     }
 
     async fn checksum_shard(

@@ -1,12 +1,14 @@
 use std::{pin::Pin, sync::Arc};
 
-use futures::Stream;
+use futures::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
 use kiln_proto::v1::{self, worker_service_server::WorkerService};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::{
     edge::Api,
     operations::On,
+    requests::named,
     route::{Operation, Patience},
 };
 
@@ -84,6 +86,58 @@ impl WorkerService for Worker {
         &self,
         request: Request<v1::ResumeWorkerRequest>,
     ) -> Result<Response<v1::ResumeWorkerResponse>, Status> {
+        self.pass_on(request, |request| request.worker.clone()).await
+    }
+
+    async fn update_worker(
+        &self,
+        mut request: Request<v1::UpdateWorkerRequest>,
+    ) -> Result<Response<v1::UpdateWorkerResponse>, Status> {
+        named(&mut request.get_mut().token);
+        self.pass_on(request, |request| request.worker.clone()).await
+    }
+
+    async fn revert_worker(
+        &self,
+        mut request: Request<v1::RevertWorkerRequest>,
+    ) -> Result<Response<v1::RevertWorkerResponse>, Status> {
+        named(&mut request.get_mut().token);
+        self.pass_on(request, |request| request.worker.clone()).await
+    }
+
+    async fn fork_worker(
+        &self,
+        request: Request<v1::ForkWorkerRequest>,
+    ) -> Result<Response<v1::ForkWorkerResponse>, Status> {
+        let patience = self.patience(&request);
+        self.0.fork_worker(request.into_inner(), patience).await?;
+        Ok(Response::new(v1::ForkWorkerResponse {}))
+    }
+
+    async fn cancel_invocation(
+        &self,
+        request: Request<v1::CancelInvocationRequest>,
+    ) -> Result<Response<v1::CancelInvocationResponse>, Status> {
+        self.pass_on(request, |request| request.worker.clone()).await
+    }
+
+    type ConnectWorkerStream = BoxStream<'static, Result<v1::IndexedOplogEntry, Status>>;
+
+    async fn connect_worker(
+        &self,
+        request: Request<v1::ConnectWorkerRequest>,
+    ) -> Result<Response<Self::ConnectWorkerStream>, Status> {
+        let request = request.into_inner();
+        let events = self.0.connect(request.worker.as_ref(), request.from).await?;
+        let events = ReceiverStream::new(events).map_err(Status::from);
+        Ok(Response::new(events.boxed()))
+    }
+
+    async fn complete_promise(
+        &self,
+        mut request: Request<v1::CompletePromiseRequest>,
+    ) -> Result<Response<v1::CompletePromiseResponse>, Status> {
+        named(&mut request.get_mut().token);
         self.pass_on(request, |request| request.worker.clone()).await
     }
 

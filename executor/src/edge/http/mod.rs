@@ -1,8 +1,10 @@
 //! HTTP/JSON: the same operations as gRPC, for people and scripts.
 
 mod component;
+mod control;
 mod enumerate;
 mod error;
+mod events;
 mod files;
 mod query;
 mod serve;
@@ -14,7 +16,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    routing::{any, get, post, put},
+    routing::{any, delete, get, post, put},
 };
 
 use super::Api;
@@ -49,6 +51,27 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route(
             "/v1/components/{name}/workers/{worker}/resume",
             post(worker::resume),
+        )
+        .route(
+            "/v1/components/{name}/workers/{worker}/events",
+            get(events::follow),
+        )
+        .route(
+            "/v1/components/{name}/workers/{worker}/update",
+            post(control::update),
+        )
+        .route(
+            "/v1/components/{name}/workers/{worker}/revert",
+            post(control::revert),
+        )
+        .route("/v1/components/{name}/workers/{worker}/fork", post(control::fork))
+        .route(
+            "/v1/components/{name}/workers/{worker}/invocations/{key}",
+            delete(control::cancel),
+        )
+        .route(
+            "/v1/promises/{component}/{worker}/{index}",
+            post(control::complete_promise),
         )
         .route(
             "/v1/components/{name}/workers/{worker}/invoke/{*function}",

@@ -127,6 +127,7 @@ pub(super) async fn oplog(
         from: query.number("from")?,
         limit: u32::try_from(query.number("limit")?).unwrap_or(u32::MAX),
         query: query.all("query").join(" "),
+        wait_ms: 0,
     };
     let page = api.on_worker(Some(&worker), request, control(&api)).await?;
     let entries: Vec<Value> = page.entries.iter().map(json::oplog_entry).collect();

@@ -28,9 +28,8 @@ pub fn fields(entry: &Entry, form: &dyn Form) -> Vec<FieldValue> {
             field("consumed-fuel", completed.consumed_fuel),
         ],
         Entry::Error(error) => self::error(error),
-        Entry::Jump(region) | Entry::Revert(region) => {
-            vec![field("start", region.start), field("end", region.end)]
-        }
+        Entry::Jump(region) => vec![field("start", region.start), field("end", region.end)],
+        Entry::Revert(region) => vec![field("start", region.start), field("end", region.end)],
         Entry::ChangeRetryPolicy(policy) => vec![field("retry-policy", retry_policy(policy))],
         Entry::EndAtomicRegion(begin)
         | Entry::EndRemoteWrite(begin)
