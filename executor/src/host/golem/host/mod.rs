@@ -1,11 +1,13 @@
 //! `golem:api/host`, in all its versions and both dialects.
 //!
 //! * `identity` – who a worker is, and others
+//! * `control` – updates, copies, going back
 //! * `promises` – values that come from outside, later
 //! * `position` – where the worker stands in its oplog, and going back
 //! * `workers` – lists of workers
 //! * `policy` – what the guest chooses about retries, persistence and idempotence
 
+mod control;
 mod identity;
 mod policy;
 mod position;
@@ -25,5 +27,6 @@ pub(super) fn interface() -> Interface {
     let interface = promises::add(interface);
     let interface = position::add(interface);
     let interface = workers::add(interface);
+    let interface = control::add(interface);
     policy::add(interface)
 }
