@@ -58,10 +58,10 @@ impl Scan {
         let path = local.with_running(path);
         let limit = self.limit.clamp(1, PAGE_MAX);
         let mut response = v1::ScanShardResponse::default();
-        let (mut examined, mut bytes) = (0, 0);
+        let (mut examined, mut bytes) = (0u64, 0);
         view.search(&path, after.as_ref(), |mut hit| {
             examined += 1;
-            if examined % 256 == 0 && cancelled.is_cancelled() {
+            if examined.is_multiple_of(256) && cancelled.is_cancelled() {
                 return Err(Error::unavailable("nobody waits for the page any more"));
             }
             let position = |hit| path.position(hit).map(|position| wire_position(&position));
