@@ -24,7 +24,7 @@ pub(crate) struct Args {
     /// The function
     #[arg(long, default_value = "test:counter/api.{increment}")]
     function: String,
-    /// An argument as WAVE; repeat it for more
+    /// An argument as WAVE; repeat it for more. `{worker}` in it stands for the name of the worker that is called
     #[arg(
         long = "arg",
         value_name = "WAVE",

@@ -80,14 +80,16 @@ impl Load {
 
 impl Target {
     fn request(&self, worker: u32) -> InvokeRequest {
+        let name = format!("bench-{worker}");
+        let argument = |text: &String| text.replace("{worker}", &name);
         InvokeRequest {
             worker: Some(WorkerRef {
                 component: self.component.clone(),
-                worker: format!("bench-{worker}"),
+                worker: name.clone(),
             }),
             function: self.function.clone(),
             arguments: Some(Arguments::Wave(WaveArguments {
-                values: self.arguments.clone(),
+                values: self.arguments.iter().map(argument).collect(),
             })),
             ..InvokeRequest::default()
         }
