@@ -33,11 +33,10 @@ pub(crate) fn check(files: &[v1::InitialFile]) -> Result<(), Error> {
         let parts = file.path.strip_prefix('/').map(|path| path.split('/'));
         let is_plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0');
         if !parts.is_some_and(|mut parts| parts.all(is_plain)) {
-            return Err(Error::invalid(format!(
-                "\"{}\" is no path of a file",
-                file.path.escape_debug()
-            ))
-            .with_hint("write it as the guest sees it, from the root: /data/words.txt"));
+            return Err(
+                Error::invalid(format!("\"{}\" is no path of a file", file.path.escape_debug()))
+                    .with_hint("write it as the guest sees it, from the root: /data/words.txt"),
+            );
         }
         if !seen.insert(&file.path) {
             return Err(Error::invalid(format!("the file {} comes twice", file.path)));
@@ -94,7 +93,8 @@ impl FileCache {
         let write = || -> io::Result<()> {
             let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
             io::Write::write_all(&mut file, bytes)?;
-            file.as_file().set_permissions(fs::Permissions::from_mode(0o444))?;
+            file.as_file()
+                .set_permissions(fs::Permissions::from_mode(0o444))?;
             file.as_file().sync_all()?;
             file.persist(path)?;
             Ok(())

@@ -287,10 +287,7 @@ impl Registry {
         let mut files = Vec::with_capacity(version.files.len());
         for file in &version.files {
             let digest = Digest::try_from(&*file.digest)?;
-            let source = self
-                .files
-                .get(digest, || self.fetch_blob(&file.digest))
-                .await?;
+            let source = self.files.get(digest, || self.fetch_blob(&file.digest)).await?;
             files.push(InitialFile {
                 path: file.path.clone(),
                 writable: file.writable,

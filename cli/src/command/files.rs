@@ -41,7 +41,11 @@ fn print_folder(global: &Global, path: &str, folder: &Folder) -> anyhow::Result<
                 Kind::File => entry.size.to_string(),
                 _ => String::new(),
             };
-            table.row([entry.name.clone(), json::entry_kind(entry.kind()).to_owned(), size]);
+            table.row([
+                entry.name.clone(),
+                json::entry_kind(entry.kind()).to_owned(),
+                size,
+            ]);
         }
         table.text()
     })

@@ -6,8 +6,8 @@ pub(crate) mod completion;
 pub(crate) mod component;
 pub(crate) mod config;
 pub(crate) mod enumerate;
-pub(crate) mod kv;
 mod files;
+pub(crate) mod kv;
 mod refs;
 pub(crate) mod worker;
 

@@ -61,6 +61,6 @@ pub(crate) use linker::{catalog, is_offered, linker};
 pub use outside::{Outside, SystemOutside};
 pub use room::{Room, Unbounded};
 pub(crate) use state::HostState;
-pub use wasi::filesystem::{FilesError, Found, InitialFile};
 pub use state::Invocation;
 pub use storage::{Content, NoStorage, ObjectName, Storage, StorageLimits};
+pub use wasi::filesystem::{FilesError, Found, InitialFile};

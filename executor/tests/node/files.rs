@@ -17,7 +17,10 @@ async fn run(node: &Node, function: &str, arguments: &[&str]) -> String {
 async fn workers_have_the_files_of_their_component_and_operators_see_them() {
     let node = Node::start().await;
     node.upload_with_files("files", &[WORDS, NOTES]).await.unwrap();
-    assert_eq!(run(&node, "read", &["\"/data/words.txt\""]).await, r#"ok("one two")"#);
+    assert_eq!(
+        run(&node, "read", &["\"/data/words.txt\""]).await,
+        r#"ok("one two")"#
+    );
     for (function, arguments) in [
         ("write", &["\"/data/words.txt\"", "\"x\""][..]),
         ("append", &["\"/data/words.txt\"", "\"x\""]),
@@ -50,11 +53,21 @@ async fn workers_have_the_files_of_their_component_and_operators_see_them() {
         .iter()
         .map(|entry| (entry.name.as_str(), entry.kind(), entry.size))
         .collect();
-    assert_eq!(entries, [("data", Kind::Folder, 0), ("notes.txt", Kind::File, 13)]);
+    assert_eq!(
+        entries,
+        [("data", Kind::Folder, 0), ("notes.txt", Kind::File, 13)]
+    );
     for path in ["/missing", "/../../etc/passwd"] {
-        assert_eq!(node.files("files/w", path).await.unwrap_err().code, ErrorCode::NotFound, "{path}");
+        assert_eq!(
+            node.files("files/w", path).await.unwrap_err().code,
+            ErrorCode::NotFound,
+            "{path}"
+        );
     }
-    assert_eq!(node.files("files/none", "/").await.unwrap_err().code, ErrorCode::NotFound);
+    assert_eq!(
+        node.files("files/none", "/").await.unwrap_err().code,
+        ErrorCode::NotFound
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -29,7 +29,11 @@ async fn a_thousand_workers_of_a_mebibyte_get_their_turn_in_200() {
     // Most of them were unloaded meanwhile, and come back as they were.
     keep(&node, 1000, "0", "1048576").await;
     let info = node.get("hostile/w0").await.unwrap();
-    assert!(info.total_linear_memory_size >= 2 * MIB, "{}", info.total_linear_memory_size);
+    assert!(
+        info.total_linear_memory_size >= 2 * MIB,
+        "{}",
+        info.total_linear_memory_size
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,6 +47,9 @@ async fn workers_that_grow_at_the_same_time_wait_for_one_another() {
     // Each alone fits; no two do.
     keep(&node, 6, "10000000", "10000000").await;
     keep(&node, 6, "15000000", "25000000").await;
-    let refused = node.wave("hostile/w0", "api.{keep}", &["60000000"]).await.unwrap_err();
+    let refused = node
+        .wave("hostile/w0", "api.{keep}", &["60000000"])
+        .await
+        .unwrap_err();
     assert!(refused.message.contains("out of memory"), "{}", refused.message);
 }

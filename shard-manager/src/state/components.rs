@@ -136,10 +136,7 @@ struct Announced<'a> {
 }
 
 /// Makes sure that the bytes behind the digest are there and are the right ones. They are hashed once.
-fn check_blob(
-    state: &mut Transaction<'_>,
-    request: &Announced<'_>,
-) -> Result<Result<(), Refusal>, Error> {
+fn check_blob(state: &mut Transaction<'_>, request: &Announced<'_>) -> Result<Result<(), Refusal>, Error> {
     let expected = Blob {
         size: request.size,
         chunks: request.chunks,

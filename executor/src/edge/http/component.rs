@@ -28,11 +28,13 @@ pub(super) async fn add(
         name: new.name,
         ..v1::UploadHeader::default()
     };
-    let added = api.add_component(NewVersion {
+    let added = api
+        .add_component(NewVersion {
             header,
             bytes,
             files: Vec::new(),
-        }).await?;
+        })
+        .await?;
     Ok((StatusCode::CREATED, Json(json::component(&added))))
 }
 
@@ -47,11 +49,13 @@ pub(super) async fn update(
         update: true,
         ..v1::UploadHeader::default()
     };
-    let added = api.add_component(NewVersion {
+    let added = api
+        .add_component(NewVersion {
             header,
             bytes,
             files: Vec::new(),
-        }).await?;
+        })
+        .await?;
     Ok(Json(json::component(&added)))
 }
 

@@ -40,10 +40,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
             get(worker::describe).delete(worker::delete),
         )
         .route("/v1/components/{name}/workers/{worker}/oplog", get(worker::oplog))
-        .route(
-            "/v1/components/{name}/workers/{worker}/files",
-            get(files::get),
-        )
+        .route("/v1/components/{name}/workers/{worker}/files", get(files::get))
         .route(
             "/v1/components/{name}/workers/{worker}/interrupt",
             post(worker::interrupt),

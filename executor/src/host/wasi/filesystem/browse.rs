@@ -56,7 +56,11 @@ pub enum FilesError {
 
 impl HostState {
     /// Looks at a path with the guest's own rules, so that no link leads out of the folder.
-    pub(in crate::host) async fn find_file(&mut self, path: &str, bytes_max: u64) -> Result<Found, FilesError> {
+    pub(in crate::host) async fn find_file(
+        &mut self,
+        path: &str,
+        bytes_max: u64,
+    ) -> Result<Found, FilesError> {
         let preopened = self.filesystem().get_directories();
         let mut roots = preopened
             .map_err(|error| FilesError::Io(error.to_string()))?
