@@ -44,6 +44,7 @@ struct SpanState {
     /// It belongs to a caller.
     is_inherited: bool,
     /// Nothing but its id is known.
+    #[cfg_attr(not(test), allow(dead_code, reason = "golem:rpc is to use it"))]
     is_external: bool,
     is_finished: bool,
 }
@@ -171,6 +172,7 @@ impl Spans {
     }
 
     /// What a callee gets: everything up to the current span.
+    #[cfg_attr(not(test), allow(dead_code, reason = "golem:rpc is to use it"))]
     pub(crate) fn handed_on(&self) -> InvocationContext {
         let mut spans = Vec::new();
         let mut next = Some(self.current);
