@@ -144,16 +144,17 @@ impl Spans {
         started.filter(|at| !self.spans[at.0].is_finished).collect()
     }
 
+    /// True when the span with this id is there: a guest may still hold one of an earlier invocation.
+    pub(crate) fn has(&self, at: SpanAt, id: &str) -> bool {
+        self.spans.get(at.0).is_some_and(|span| span.id == id)
+    }
+
     pub(crate) fn trace_id(&self) -> &str {
         &self.trace_id
     }
 
     pub(crate) fn id(&self, at: SpanAt) -> &str {
         self.spans.get(at.0).map_or("", |span| span.id.as_str())
-    }
-
-    pub(crate) fn start_ns(&self, at: SpanAt) -> u64 {
-        self.spans.get(at.0).map_or(0, |span| span.start_ns)
     }
 
     pub(crate) fn parent(&self, at: SpanAt) -> Option<SpanAt> {
