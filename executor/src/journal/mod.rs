@@ -189,6 +189,11 @@ impl Journal {
 
     /// Adds an entry that depends on its own index.
     pub fn append_with(&self, entry: impl FnOnce(OplogIndex) -> Entry) -> OplogIndex {
+        self.append_timed(entry).0
+    }
+
+    /// As [`Journal::append_with`], with the time of the entry beside its index.
+    pub fn append_timed(&self, entry: impl FnOnce(OplogIndex) -> Entry) -> (OplogIndex, u64) {
         let timestamp_ns = (self.shared.now_ns)();
         let mut state = self.shared.state.lock();
         let entry = entry(state.tail.next_index());
@@ -203,7 +208,7 @@ impl Journal {
         if !is_hint {
             state.current = index;
         }
-        index
+        (index, timestamp_ns)
     }
 
     /// Committed entries from an index on, skipped regions included; empty behind the last one.

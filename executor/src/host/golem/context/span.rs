@@ -91,8 +91,7 @@ fn start_entry(state: &mut HostState, attributes: Vec<KeyValue>) -> wasmtime::Re
     }
     state.journal.pass_zone().map_err(StepError::from)?;
     if state.journal.is_live() {
-        let start_ns = state.journal.now_ns();
-        state.journal.append(Entry::StartSpan(entry.clone()));
+        let (_, start_ns) = state.journal.append_timed(|_| Entry::StartSpan(entry.clone()));
         return Ok((entry, start_ns));
     }
     let recorded = state.journal.peek();
