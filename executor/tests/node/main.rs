@@ -9,4 +9,5 @@ mod invocations;
 mod lifecycle;
 mod managers;
 mod node;
+mod oplog;
 mod waiting;
