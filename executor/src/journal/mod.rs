@@ -213,6 +213,11 @@ impl Journal {
 
     /// Adds an entry that depends on its own index, and is no hint.
     pub fn append_with(&self, entry: impl FnOnce(OplogIndex) -> Entry) -> OplogIndex {
+        self.append_timed(entry).0
+    }
+
+    /// As [`Journal::append_with`], with the time of the entry beside its index.
+    pub fn append_timed(&self, entry: impl FnOnce(OplogIndex) -> Entry) -> (OplogIndex, u64) {
         let timestamp_ns = (self.shared.now_ns)();
         let mut state = self.shared.state.lock();
         state.arrive(timestamp_ns);
@@ -222,7 +227,7 @@ impl Journal {
         }
         let index = state.push(timestamp_ns, entry);
         state.current = index;
-        index
+        (index, timestamp_ns)
     }
 
     /// Committed entries from an index on, skipped regions included; empty behind the last one.

@@ -9,7 +9,7 @@ use kiln_proto::{
 
 use crate::{
     crash::{crash_everywhere, run},
-    fixture::{Worker, built, call, ok},
+    fixture::{Worker, built, call, ok, shared},
 };
 
 const DIALECTS: [&str; 2] = ["apis", "apis-agent"];
@@ -146,5 +146,29 @@ async fn spans_are_part_of_the_callers_trace_and_end_with_the_invocation() {
                 "finish-span",
             ]
         );
+    }
+}
+
+/// The same interfaces as three public toolchains use them.
+#[tokio::test]
+async fn guests_of_all_toolchains_use_them() {
+    for guest in ["runtime-apis-rust", "runtime-apis-ts", "runtime-apis-py"] {
+        let worker = Worker::of(shared(guest)).await;
+        let calls: &[(&str, &[&str])] = &[
+            ("durable", &["21"]),
+            ("span", &["\"work\"", "\"color\"", "\"red\""]),
+            ("search-oplog", &["\"double\""]),
+            ("search-oplog", &["\"set-span-attribute AND color\""]),
+        ];
+        let live = run(&worker, calls).await;
+        assert_eq!(
+            (live[0].as_str(), live[2].as_str(), live[3].as_str()),
+            ("42", "1", "1"),
+            "{guest}"
+        );
+        assert!(live[1].ends_with("\"red\"]"), "{guest}: {}", live[1]);
+        let length = worker.oplog.last();
+        assert_eq!(run(&worker, calls).await, live, "{guest}");
+        assert_eq!(worker.oplog.last(), length, "{guest}: replay records nothing");
     }
 }

@@ -13,5 +13,6 @@ mod lifecycle;
 mod managers;
 mod memory;
 mod node;
+mod oplog;
 mod rpc;
 mod waiting;

@@ -301,6 +301,29 @@ impl Node {
             .collect()
     }
 
+    /// Indexes of the entries that a query finds, read in pages.
+    pub(crate) async fn search(&self, worker: &str, query: &str, limit: u32) -> Result<Vec<u64>, Error> {
+        let mut request = v1::GetOplogRequest {
+            worker: Some(reference(worker)),
+            from: 1,
+            limit,
+            query: query.to_owned(),
+        };
+        let mut found = Vec::new();
+        while request.from != 0 {
+            let page = self
+                .workers
+                .clone()
+                .get_oplog(request.clone())
+                .await?
+                .into_inner();
+            assert!(page.entries.len() <= limit as usize);
+            found.extend(page.entries.iter().map(|entry| entry.index));
+            request.from = page.next;
+        }
+        Ok(found)
+    }
+
     pub(crate) async fn interrupt(&self, worker: &str, recover_immediately: bool) -> Result<(), Error> {
         let request = v1::InterruptWorkerRequest {
             worker: Some(reference(worker)),

@@ -44,6 +44,7 @@ struct SpanState {
     /// It belongs to a caller.
     is_inherited: bool,
     /// Nothing but its id is known.
+    #[cfg_attr(not(test), allow(dead_code, reason = "golem:rpc is to use it"))]
     is_external: bool,
     is_finished: bool,
 }
@@ -143,16 +144,17 @@ impl Spans {
         started.filter(|at| !self.spans[at.0].is_finished).collect()
     }
 
+    /// True when the span with this id is there: a guest may still hold one of an earlier invocation.
+    pub(crate) fn has(&self, at: SpanAt, id: &str) -> bool {
+        self.spans.get(at.0).is_some_and(|span| span.id == id)
+    }
+
     pub(crate) fn trace_id(&self) -> &str {
         &self.trace_id
     }
 
     pub(crate) fn id(&self, at: SpanAt) -> &str {
         self.spans.get(at.0).map_or("", |span| span.id.as_str())
-    }
-
-    pub(crate) fn start_ns(&self, at: SpanAt) -> u64 {
-        self.spans.get(at.0).map_or(0, |span| span.start_ns)
     }
 
     pub(crate) fn parent(&self, at: SpanAt) -> Option<SpanAt> {
@@ -171,6 +173,7 @@ impl Spans {
     }
 
     /// What a callee gets: everything up to the current span.
+    #[cfg_attr(not(test), allow(dead_code, reason = "golem:rpc is to use it"))]
     pub(crate) fn handed_on(&self) -> InvocationContext {
         let mut spans = Vec::new();
         let mut next = Some(self.current);

@@ -33,18 +33,30 @@ pub(super) fn add(interface: Interface) -> Interface {
         })
         .function(&["[method]span.finish"], |state, mut arguments| {
             Box::pin(async move {
-                let span = at(state, arguments.resource()?)?;
-                finish(state, span)?;
+                if let Some(span) = at(state, arguments.resource()?)? {
+                    finish(state, span)?;
+                }
                 Ok(None)
             })
         })
 }
 
 /// A span in the guest's hands.
-struct Held(SpanAt);
+#[derive(Clone)]
+struct Held {
+    at: SpanAt,
+    id: String,
+    start_ns: u64,
+}
 
-fn at(state: &HostState, rep: u32) -> wasmtime::Result<SpanAt> {
-    Ok(state.table.get(&Resource::<Held>::new_borrow(rep))?.0)
+fn held(state: &HostState, rep: u32) -> wasmtime::Result<Held> {
+    Ok(state.table.get(&Resource::<Held>::new_borrow(rep))?.clone())
+}
+
+/// `None` for a span of an earlier invocation, which has ended with it.
+fn at(state: &mut HostState, rep: u32) -> wasmtime::Result<Option<SpanAt>> {
+    let held = held(state, rep)?;
+    Ok(Some(held.at).filter(|at| state.spans().has(*at, &held.id)))
 }
 
 fn start(state: &mut HostState, mut arguments: Arguments) -> wasmtime::Result<Option<Value>> {
@@ -57,8 +69,10 @@ fn start(state: &mut HostState, mut arguments: Arguments) -> wasmtime::Result<Op
         value: name,
     }];
     let (entry, start_ns) = start_entry(state, attributes)?;
-    let span = state.spans().start(entry.span_id, entry.attributes, start_ns);
-    Ok(Some(handle(state.table.push(Held(span))?.rep())))
+    let id = entry.span_id.clone();
+    let at = state.spans().start(entry.span_id, entry.attributes, start_ns);
+    let held = Held { at, id, start_ns };
+    Ok(Some(handle(state.table.push(held)?.rep())))
 }
 
 /// The recorded entry, or a new one with a fresh id, and its time.
@@ -77,8 +91,7 @@ fn start_entry(state: &mut HostState, attributes: Vec<KeyValue>) -> wasmtime::Re
     }
     state.journal.pass_zone().map_err(StepError::from)?;
     if state.journal.is_live() {
-        let start_ns = state.journal.now_ns();
-        state.journal.append(Entry::StartSpan(entry.clone()));
+        let (_, start_ns) = state.journal.append_timed(|_| Entry::StartSpan(entry.clone()));
         return Ok((entry, start_ns));
     }
     let recorded = state.journal.peek();
@@ -92,15 +105,17 @@ fn start_entry(state: &mut HostState, attributes: Vec<KeyValue>) -> wasmtime::Re
 }
 
 fn started_at(state: &mut HostState, mut arguments: Arguments) -> wasmtime::Result<Option<Value>> {
-    let span = at(state, arguments.resource()?)?;
-    Ok(Some(datetime(state.spans().start_ns(span))))
+    let held = held(state, arguments.resource()?)?;
+    Ok(Some(datetime(held.start_ns)))
 }
 
 fn set_attribute(state: &mut HostState, mut arguments: Arguments) -> wasmtime::Result<Option<Value>> {
     let span = at(state, arguments.resource()?)?;
     let key = arguments.string()?;
     let value = text_of(&arguments.value()?)?;
-    set(state, span, key, value)?;
+    if let Some(span) = span {
+        set(state, span, key, value)?;
+    }
     Ok(None)
 }
 
@@ -108,7 +123,9 @@ fn set_attributes(state: &mut HostState, mut arguments: Arguments) -> wasmtime::
     let span = at(state, arguments.resource()?)?;
     for attribute in arguments.list()? {
         let (key, value) = attribute_of(&attribute)?;
-        set(state, span, key, value)?;
+        if let Some(span) = span {
+            set(state, span, key, value)?;
+        }
     }
     Ok(None)
 }
@@ -139,11 +156,13 @@ fn finish(state: &mut HostState, span: SpanAt) -> wasmtime::Result<()> {
 }
 
 fn drop_span(state: &mut HostState, rep: u32) -> wasmtime::Result<()> {
-    let span = state.table.delete(Resource::<Held>::new_own(rep))?.0;
     // A span that outlives its invocation was finished with it.
-    if state.spans.is_some() {
+    if state.spans.is_some()
+        && let Some(span) = at(state, rep)?
+    {
         finish(state, span)?;
     }
+    state.table.delete(Resource::<Held>::new_own(rep))?;
     Ok(())
 }
 

@@ -55,10 +55,14 @@ pub(super) fn add(interface: Interface) -> Interface {
 }
 
 /// The context as of the moment when a guest asked for it: spans that start later are not seen from there.
-struct Context(SpanAt);
+struct Context {
+    span: SpanAt,
+    id: String,
+}
 
 fn push(state: &mut HostState, span: SpanAt) -> wasmtime::Result<Value> {
-    Ok(handle(state.table.push(Context(span))?.rep()))
+    let id = state.spans().id(span).to_owned();
+    Ok(handle(state.table.push(Context { span, id })?.rep()))
 }
 
 fn on_span(
@@ -67,7 +71,11 @@ fn on_span(
     answer: impl FnOnce(&mut HostState, SpanAt, &mut Arguments) -> wasmtime::Result<Value>,
 ) -> wasmtime::Result<Option<Value>> {
     let rep = arguments.resource()?;
-    let span = state.table.get(&Resource::<Context>::new_borrow(rep))?.0;
+    let context = state.table.get(&Resource::<Context>::new_borrow(rep))?;
+    let (span, id) = (context.span, context.id.clone());
+    if !state.spans().has(span, &id) {
+        wasmtime::bail!("the context belongs to an earlier invocation");
+    }
     answer(state, span, &mut arguments).map(Some)
 }
 

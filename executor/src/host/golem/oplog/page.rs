@@ -4,6 +4,8 @@ use kiln_proto::{
     v1::{FieldValue, OplogEntry, Value, value::Kind},
 };
 
+use prost::Message as _;
+
 use super::{Reading, form};
 use crate::{
     host::{
@@ -16,6 +18,9 @@ use crate::{
 
 /// Entries on a page.
 const ENTRIES_MAX: usize = 100;
+/// Encoded size of entries on a page, exceeded only by a single larger one: as nodes of a `wit-value` they are some hundred
+/// times as large.
+const BYTES_MAX: usize = 128 << 10;
 /// Entries that are read at once while searching.
 const CHUNK: usize = 256;
 
@@ -111,9 +116,9 @@ pub(super) async fn of_own(state: &mut HostState, reading: &Reading) -> wasmtime
     let committed = state.journal.commit().await.map_err(StepError::from)?;
     let end = reading.end.unwrap_or(committed.0);
     let query = Query::parse(&reading.query)?;
-    let mut entries = Vec::new();
+    let mut taken = Taken::default();
     let mut next = reading.next;
-    while next != 0 && next <= end && entries.len() < ENTRIES_MAX {
+    while next != 0 && next <= end && taken.has_room() {
         let chunk = state
             .journal
             .read(OplogIndex(next), CHUNK)
@@ -121,31 +126,44 @@ pub(super) async fn of_own(state: &mut HostState, reading: &Reading) -> wasmtime
         if chunk.is_empty() {
             break;
         }
-        next = take_matches(&chunk, end, &query, &mut entries);
+        next = take_matches(&chunk, end, &query, &mut taken);
         tokio::task::yield_now().await;
     }
     Ok(Page {
-        entries,
+        entries: taken.entries,
         next: if next > end { 0 } else { next },
         end: Some(end),
     })
 }
 
+/// A page that is being filled.
+#[derive(Default)]
+struct Taken {
+    entries: Vec<(u64, Value)>,
+    bytes: usize,
+}
+
+impl Taken {
+    fn has_room(&self) -> bool {
+        self.entries.len() < ENTRIES_MAX && self.bytes < BYTES_MAX
+    }
+
+    fn push(&mut self, index: u64, entry: &OplogEntry) {
+        self.bytes += entry.encoded_len();
+        self.entries.push((index, form::entry(entry)));
+    }
+}
+
 /// Takes what matches until the page is full; returns the index to go on from.
-fn take_matches(
-    chunk: &[(OplogIndex, OplogEntry)],
-    end: u64,
-    query: &Query,
-    entries: &mut Vec<(u64, Value)>,
-) -> u64 {
+fn take_matches(chunk: &[(OplogIndex, OplogEntry)], end: u64, query: &Query, taken: &mut Taken) -> u64 {
     let mut next = end + 1;
     for (index, entry) in chunk {
         next = index.0;
-        if entries.len() == ENTRIES_MAX || index.0 > end {
+        if !taken.has_room() || index.0 > end {
             return next;
         }
         if query.matches(entry) {
-            entries.push((index.0, form::entry(entry)));
+            taken.push(index.0, entry);
         }
         next = index.0 + 1;
     }
@@ -165,11 +183,17 @@ pub(super) async fn of_other(cluster: &dyn Cluster, reading: &Reading) -> Result
             .await?;
         let found = found.unwrap_or_default();
         page.next = found.next;
-        let entry = |indexed: &kiln_proto::v1::IndexedOplogEntry| {
-            let entry = indexed.entry.as_ref().map(form::entry)?;
-            Some((indexed.index, entry))
-        };
-        page.entries = found.entries.iter().filter_map(entry).collect();
+        let mut taken = Taken::default();
+        for indexed in &found.entries {
+            if !taken.has_room() {
+                page.next = indexed.index;
+                break;
+            }
+            if let Some(entry) = &indexed.entry {
+                taken.push(indexed.index, entry);
+            }
+        }
+        page.entries = taken.entries;
     }
     Ok(page)
 }

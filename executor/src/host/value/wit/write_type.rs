@@ -12,6 +12,7 @@ pub(crate) enum Shape {
     /// `golem:rpc@0.2.2`: a node has a name and an owner beside its type.
     Named,
     /// `golem:rpc@0.2.0` and earlier: a node is its type.
+    #[cfg_attr(not(test), allow(dead_code, reason = "golem:rpc is to use it"))]
     Bare,
 }
 
