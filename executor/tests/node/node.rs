@@ -308,6 +308,7 @@ impl Node {
             from: 1,
             limit,
             query: query.to_owned(),
+            ..v1::GetOplogRequest::default()
         };
         let mut found = Vec::new();
         while request.from != 0 {
