@@ -12,7 +12,7 @@ use kiln_client::{Client, Error, Options};
 use kiln_proto::{
     ErrorCode,
     v1::{
-        CountWorkersRequest, CountWorkersResponse, CreateWorkerRequest, CreateWorkerResponse,
+        self, CountWorkersRequest, CountWorkersResponse, CreateWorkerRequest, CreateWorkerResponse,
         DeleteWorkerRequest, DeleteWorkerResponse, GetOplogRequest, GetOplogResponse, GetWorkerRequest,
         GetWorkerResponse, InterruptWorkerRequest, InterruptWorkerResponse, InvokeRequest, InvokeResponse,
         ListWorkersRequest, ListWorkersResponse, OwnerHint, ResumeWorkerRequest, ResumeWorkerResponse,
@@ -87,6 +87,7 @@ macro_rules! unused {
 impl WorkerService for Scripted {
     type StreamWorkersStream = tokio_stream::Empty<Result<ListWorkersResponse, Status>>;
     type WatchWorkersStream = tokio_stream::Empty<Result<WatchWorkersResponse, Status>>;
+    type ConnectWorkerStream = tokio_stream::Empty<Result<v1::IndexedOplogEntry, Status>>;
 
     async fn invoke(&self, request: Request<InvokeRequest>) -> Result<Response<InvokeResponse>, Status> {
         let key = request.into_inner().idempotency_key;
@@ -126,6 +127,13 @@ impl WorkerService for Scripted {
         get_oplog(GetOplogRequest) -> GetOplogResponse,
         stream_workers(ListWorkersRequest) -> Self::StreamWorkersStream,
         watch_workers(WatchWorkersRequest) -> Self::WatchWorkersStream,
+        get_files(v1::GetFilesRequest) -> v1::GetFilesResponse,
+        update_worker(v1::UpdateWorkerRequest) -> v1::UpdateWorkerResponse,
+        revert_worker(v1::RevertWorkerRequest) -> v1::RevertWorkerResponse,
+        fork_worker(v1::ForkWorkerRequest) -> v1::ForkWorkerResponse,
+        cancel_invocation(v1::CancelInvocationRequest) -> v1::CancelInvocationResponse,
+        connect_worker(v1::ConnectWorkerRequest) -> Self::ConnectWorkerStream,
+        complete_promise(v1::CompletePromiseRequest) -> v1::CompletePromiseResponse,
     }
 }
 

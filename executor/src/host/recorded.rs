@@ -19,7 +19,7 @@ pub(super) enum StorageBegun {
     /// What came of it in an earlier life of the worker.
     Recorded(Result<Value, String>),
     /// It has to be made now.
-    New(StorageCall),
+    New(Box<StorageCall>),
 }
 
 /// A call on storage that is made now.
@@ -63,12 +63,12 @@ impl HostState {
             position: call.begin_index().0,
             ..StorageWriter::default()
         });
-        Ok(StorageBegun::New(StorageCall {
+        Ok(StorageBegun::New(Box::new(StorageCall {
             call,
             storage: self.context.storage.clone(),
             application: self.context.application.clone(),
             writer,
-        }))
+        })))
     }
 
     /// Ends a call on storage. Trouble with a shard leaves the guest, as long as its retry policy has attempts left; any

@@ -46,6 +46,6 @@ pub(in crate::host) struct Never;
 #[async_trait::async_trait]
 impl Pollable for Never {
     async fn ready(&mut self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

@@ -224,6 +224,20 @@ impl ShardService for FakeShards {
         Err(Status::unimplemented("no workers here"))
     }
 
+    async fn flush_worker(
+        &self,
+        _: Request<v1::FlushWorkerRequest>,
+    ) -> Result<Response<v1::FlushWorkerResponse>, Status> {
+        Err(Status::unimplemented("no workers here"))
+    }
+
+    async fn adopt_worker(
+        &self,
+        _: Request<v1::AdoptWorkerRequest>,
+    ) -> Result<Response<v1::AdoptWorkerResponse>, Status> {
+        Err(Status::unimplemented("no workers here"))
+    }
+
     async fn checksum_shard(
         &self,
         _: Request<v1::ChecksumShardRequest>,

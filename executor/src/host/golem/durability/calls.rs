@@ -80,7 +80,7 @@ async fn end(state: &mut HostState, mut arguments: Arguments) -> wasmtime::Resul
     Ok(None)
 }
 
-type ToPayload = fn(Value) -> wasmtime::Result<Payload>;
+type ToPayload = fn(&Value) -> wasmtime::Result<Payload>;
 
 async fn persist(
     state: &mut HostState,
@@ -88,8 +88,8 @@ async fn persist(
     to_payload: ToPayload,
 ) -> wasmtime::Result<Option<Value>> {
     let function = arguments.string()?;
-    let request = to_payload(arguments.value()?)?;
-    let response = to_payload(arguments.value()?)?;
+    let request = to_payload(&arguments.value()?)?;
+    let response = to_payload(&arguments.value()?)?;
     let kind = kind_of(&arguments.value()?)?;
     state.record_logs();
     if !state.is_recorded() {
@@ -106,10 +106,10 @@ async fn persist(
     Ok(None)
 }
 
-fn bytes_payload(value: Value) -> wasmtime::Result<Payload> {
-    match value.kind {
+fn bytes_payload(value: &Value) -> wasmtime::Result<Payload> {
+    match &value.kind {
         Some(Kind::ByteList(bytes)) => Ok(Payload {
-            payload: Some(payload::Payload::Raw(bytes)),
+            payload: Some(payload::Payload::Raw(bytes.clone())),
             wit_type: None,
         }),
         _ => wasmtime::bail!("a request or response is a list of bytes"),
@@ -117,10 +117,10 @@ fn bytes_payload(value: Value) -> wasmtime::Result<Payload> {
 }
 
 /// The value as everybody sees it in the oplog, and its type beside it, so that the guest gets back what it gave.
-fn typed_payload(value_and_type: Value) -> wasmtime::Result<Payload> {
-    let wit_type = field(&value_and_type, &["typ"])?;
+fn typed_payload(value_and_type: &Value) -> wasmtime::Result<Payload> {
+    let wit_type = field(value_and_type, &["typ"])?;
     let ty = type_from_wit(wit_type)?;
-    let value = value_from_wit(field(&value_and_type, &["value"])?, &ty)?;
+    let value = value_from_wit(field(value_and_type, &["value"])?, &ty)?;
     Ok(Payload {
         payload: Some(payload::Payload::Value(value)),
         wit_type: Some(wit_type.clone()),

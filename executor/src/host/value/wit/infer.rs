@@ -70,8 +70,8 @@ fn cases(variant: &VariantValue) -> Arc<[Case]> {
     let names = names([(case.index, case.name.as_str())], case.index + 1);
     let payload = variant.payload.as_deref().map(type_of);
     let last = names.len() - 1;
-    let case = |(at, name): (usize, &Box<str>)| Case {
-        name: name.clone(),
+    let case = |(at, name)| Case {
+        name: Box::<str>::clone(name),
         payload: payload.clone().filter(|_| at == last),
     };
     names.iter().enumerate().map(case).collect()
@@ -149,20 +149,26 @@ fn merge_sides(left: Option<&Type>, right: Option<&Type>) -> Option<Type> {
 
 fn merge_names(left: &[Box<str>], right: &[Box<str>]) -> Arc<[Box<str>]> {
     (0..left.len().max(right.len()))
-        .map(|at| merge_name(at, left.get(at), right.get(at)))
+        .map(|at| {
+            merge_name(
+                at,
+                left.get(at).map(|name| &**name),
+                right.get(at).map(|name| &**name),
+            )
+        })
         .collect()
 }
 
-fn merge_name(at: usize, left: Option<&Box<str>>, right: Option<&Box<str>>) -> Box<str> {
+fn merge_name(at: usize, left: Option<&str>, right: Option<&str>) -> Box<str> {
     let known = left.filter(|name| !is_made_up(at, name));
-    known.or(right).or(left).cloned().unwrap_or_default()
+    known.or(right).or(left).unwrap_or_default().into()
 }
 
 fn merge_cases(left: &[Case], right: &[Case]) -> Arc<[Case]> {
     let case = |at: usize| {
         let (left, right) = (left.get(at), right.get(at));
         Case {
-            name: merge_name(at, left.map(|case| &case.name), right.map(|case| &case.name)),
+            name: merge_name(at, left.map(|case| &*case.name), right.map(|case| &*case.name)),
             payload: merge_sides(
                 left.and_then(|case| case.payload.as_ref()),
                 right.and_then(|case| case.payload.as_ref()),

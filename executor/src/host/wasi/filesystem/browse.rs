@@ -151,7 +151,6 @@ fn read(file: &File, path: &str, bytes_max: u64) -> Result<Vec<u8>, FilesError> 
         });
     }
     let mut bytes = Vec::new();
-    let mut file = file;
     file.take(bytes_max).read_to_end(&mut bytes).map_err(failed)?;
     Ok(bytes)
 }

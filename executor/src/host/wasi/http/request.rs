@@ -33,7 +33,7 @@ pub(super) fn build(request: HostOutgoingRequest) -> Result<(Parts, WasiBody), E
         .try_into()
         .map_err(|_| ErrorCode::HttpRequestMethodInvalid)?;
     let authority = request.authority.unwrap_or_default();
-    let uri = uri(request.scheme, &authority, request.path_with_query)?;
+    let uri = uri(request.scheme.as_ref(), &authority, request.path_with_query)?;
     let host = HeaderValue::from_str(&authority).map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
     let (mut parts, ()) = Request::new(()).into_parts();
     parts.method = method;
@@ -50,7 +50,7 @@ fn nothing() -> WasiBody {
         .boxed_unsync()
 }
 
-fn uri(scheme: Option<Scheme>, authority: &str, path: Option<String>) -> Result<Uri, ErrorCode> {
+fn uri(scheme: Option<&Scheme>, authority: &str, path: Option<String>) -> Result<Uri, ErrorCode> {
     let scheme = match scheme {
         Some(Scheme::Http) => UriScheme::HTTP,
         None | Some(Scheme::Https) => UriScheme::HTTPS,
