@@ -78,7 +78,7 @@ impl HostState {
     /// The end of this attempt, and as [`HostState::end`].
     pub(super) async fn end_storage(
         &mut self,
-        call: StorageCall,
+        call: Box<StorageCall>,
         outcome: Result<Value, Error>,
     ) -> wasmtime::Result<Result<Value, String>> {
         let outcome = match outcome {
