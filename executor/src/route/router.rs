@@ -7,6 +7,7 @@ use kiln_proto::{
     v1::{NodeInfo, NodeStatus, OwnerHint, ShardPlacement},
 };
 use tokio::time::Instant;
+use tonic::{Code, Status};
 
 use super::{Backoff, Channels, ClusterView, Map, Operation, Patience, RemoteCall};
 use crate::{context::Context, shard::Shards};
@@ -182,7 +183,7 @@ impl Router {
                 let answered_by_kiln = status.metadata().get_bin(TRAILER).is_some();
                 let unreachable = (!answered_by_kiln).then_some(node);
                 Failure {
-                    error: Error::from(status),
+                    error: judge(status, node, answered_by_kiln),
                     unreachable,
                 }
             })
@@ -299,6 +300,19 @@ impl Router {
             "start the missing nodes; the same call with the same key succeeds once a majority is back",
         )
     }
+}
+
+/// What a failed call to another node says. A connection that broke, which a node that dies leaves behind, has the gRPC code
+/// of a bug there: but nobody has answered, and the next attempt may find another owner.
+fn judge(status: Status, node: NodeId, answered_by_kiln: bool) -> Error {
+    let is_broken = matches!(status.code(), Code::Internal | Code::Unknown | Code::Cancelled);
+    if !answered_by_kiln && is_broken {
+        return Error::unavailable(format!(
+            "the connection to node {node} broke: {}",
+            status.message()
+        ));
+    }
+    Error::from(status)
 }
 
 fn describe(shard: ShardId, map: &Map, last: &Error) -> String {
