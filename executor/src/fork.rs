@@ -85,7 +85,7 @@ impl Api {
         while next <= fork.cutoff {
             let mut page = self.page(fork, next, patience).await?;
             if next == 1 {
-                rename(page.first_mut(), fork)?;
+                rename(&mut page, fork)?;
             }
             let count = page.len() as u64;
             self.stage(fork, next, page, patience).await?;
@@ -191,11 +191,11 @@ fn source_not_found() -> Error {
 }
 
 /// Makes the Create entry that of the copy.
-fn rename(entry: Option<&mut OplogEntry>, fork: &Fork) -> Result<(), Error> {
+fn rename(page: &mut [OplogEntry], fork: &Fork) -> Result<(), Error> {
     let Some(OplogEntry {
         timestamp_ns,
         entry: Some(Entry::Create(create)),
-    }) = entry
+    }) = page.first_mut()
     else {
         return Err(Error::corrupt(format!(
             "the oplog of worker {} does not begin with its creation",
