@@ -11,7 +11,7 @@ use kiln_proto::{
 };
 use serde_json::{Value as Json, json};
 
-use super::{cluster::cell, control, enumerate, refs};
+use super::{cluster::cell, control, enumerate, files, refs};
 use crate::{args::Global, failure::Usage, output::Table};
 
 #[derive(Debug, Subcommand)]
@@ -237,6 +237,7 @@ async fn oplog(global: &Global, client: &Client, args: Oplog) -> anyhow::Result<
         from: args.from,
         limit: 0,
         query: args.query,
+        wait_ms: 0,
     };
     let mut entries = Vec::new();
     loop {

@@ -107,8 +107,5 @@ async fn no_path_leads_out_of_the_folder() {
     )
     .await;
     refused(&mut instance, "rename", &["\"/d\"", "\"../d\""]).await;
-    assert_eq!(
-        ok(&mut instance, "names", &["\"/d\""]).await.contains("passwd"),
-        false
-    );
+    assert!(!ok(&mut instance, "names", &["\"/d\""]).await.contains("passwd"));
 }
