@@ -154,7 +154,7 @@ fn object_json(named: &NamedObject) -> Json {
 }
 
 fn container_json(named: &NamedContainer) -> Json {
-    let container = named.container.clone().unwrap_or_default();
+    let container = named.container.unwrap_or_default();
     json!({
         "name": named.name,
         "objects": container.objects,
