@@ -16,7 +16,7 @@ use crate::{
 
 const NEW_NAME: &str = "golem::rpc::wasm-rpc::generate_unique_local_worker_id";
 
-const CONNECTION: ResourceKind = ResourceKind::of::<Connection>(20);
+const CONNECTION: ResourceKind = ResourceKind::of::<Connection>(40);
 
 pub(super) fn add(interface: Interface) -> Interface {
     interface

@@ -25,7 +25,7 @@ use crate::{
 
 const GET: &str = "golem::rpc::future-invoke-result::get";
 
-const FUTURE: ResourceKind = ResourceKind::with_drop(21, let_go);
+const FUTURE: ResourceKind = ResourceKind::with_drop(41, let_go);
 
 type Outcome = Result<Option<Value>, Error>;
 

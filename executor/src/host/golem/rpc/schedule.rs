@@ -21,7 +21,7 @@ use crate::{
 const SCHEDULE: &str = "golem::rpc::wasm-rpc::schedule_invocation";
 const CANCEL: &str = "golem::rpc::cancellation-token::cancel";
 
-const TOKEN: ResourceKind = ResourceKind::of::<ScheduledCall>(22);
+const TOKEN: ResourceKind = ResourceKind::of::<ScheduledCall>(42);
 
 pub(super) fn add(interface: Interface) -> Interface {
     interface
