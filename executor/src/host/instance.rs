@@ -27,6 +27,10 @@ use crate::{
 /// A guest that waits longer than this is suspended, where the node's configuration says nothing else.
 pub const SUSPEND_AFTER_DEFAULT: Duration = Duration::from_secs(10);
 
+/// What was done within the limit once may take longer on a slower machine, but not for ever: other code that is tried out on
+/// an old oplog may loop.
+const REPLAY_CPU_FACTOR: u32 = 4;
+
 /// Who a worker is and what surrounds it.
 #[derive(Clone)]
 pub struct WorkerContext {
@@ -357,9 +361,12 @@ impl Instance {
 /// lot waits until that is committed, so that the tail stays small however long it runs.
 fn give_way(state: &mut HostState) -> wasmtime::Result<UpdateDeadline> {
     state.record_logs();
-    if state.journal.is_live() {
-        state.processor.check(state.limits.invocation_cpu_max)?;
-    }
+    let cpu_max = state.limits.invocation_cpu_max;
+    state.processor.check(if state.journal.is_live() {
+        cpu_max
+    } else {
+        cpu_max.saturating_mul(REPLAY_CPU_FACTOR)
+    })?;
     if state.journal.is_broken() {
         return Err(StepError::Journal(journal::Error::Broken).into());
     }

@@ -10,7 +10,6 @@ use crate::fixture::{Worker, built, call, ok};
 
 #[tokio::test]
 async fn a_hostile_guest_is_stopped_and_told_why() {
-    let worker = Worker::of(built("hostile")).await;
     let limit = TrapKind::LimitExceeded;
     for (function, arguments, kind, text) in [
         ("spin", &[][..], limit, "used more than 5 s of processor time"),
@@ -49,6 +48,7 @@ async fn a_hostile_guest_is_stopped_and_told_why() {
             "2000000 random bytes asked for at once; the limit is 1048576",
         ),
     ] {
+        let worker = Worker::of(built("hostile")).await;
         let mut instance = worker.start().await;
         let error = call(&mut instance, function, arguments)
             .await

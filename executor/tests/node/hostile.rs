@@ -23,7 +23,7 @@ const ATTACKS: &[(&str, &[&str], &str)] = &[
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hostile_guests_are_stopped_and_their_neighbour_stays_quick() {
     let guest = GuestLimits {
-        invocation_cpu_max: Duration::from_secs(2),
+        invocation_cpu_max: Duration::from_secs(4),
         log_bytes_max: 1 << 20,
         resources_max: 10_000,
         ..GuestLimits::default()
