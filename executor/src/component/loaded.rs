@@ -105,10 +105,14 @@ impl LoadedComponent {
     }
 }
 
+/// wasmtime counts the memory that a component begins with in pages.
+const WASM_PAGE_BYTES: u64 = 64 << 10;
+
 /// Exact for one memory, which is what toolchains make, and for memories of one size.
 fn initial_memory(component: &Component) -> u64 {
     component.resources_required().map_or(0, |required| {
-        let largest = required.max_initial_memory_size.unwrap_or(0);
+        let largest_pages = required.max_initial_memory_size.unwrap_or(0);
+        let largest = largest_pages.saturating_mul(WASM_PAGE_BYTES);
         u64::from(required.num_memories).saturating_mul(largest)
     })
 }

@@ -40,7 +40,7 @@ async fn a_hostile_guest_is_stopped_and_told_why() {
             limit,
             "a log message of 100000 bytes; the limit is 65536",
         ),
-        ("shout", &["4000000"], TrapKind::Other, "fuel"),
+        ("shout", &["20000000"], TrapKind::Other, "fuel"),
         (
             "random",
             &["2000000"],

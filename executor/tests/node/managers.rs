@@ -127,6 +127,7 @@ impl ShardManagerService for PlayedManagers {
             .rfind(|known| known.name == request.name)
             .cloned();
         let component = v1::ComponentVersion {
+            ephemeral: request.ephemeral,
             component_id: before.as_ref().map_or_else(
                 || Bytes::copy_from_slice(uuid::Uuid::new_v4().as_bytes()),
                 |known| known.component_id.clone(),
