@@ -72,16 +72,10 @@ mod tests {
             name_bytes_max: 4,
             ..StorageLimits::default()
         };
-        for good in [
-            "a",
-            "a/b",
-            "ü-ü"[..4].trim(),
-            CACHE_BUCKET.get(..1).unwrap_or("a"),
-        ] {
-            let fits = good != "\u{1}";
-            assert_eq!(name(&limits, "key", good).is_ok(), fits, "{good:?}");
+        for good in ["a", "a/b", "ü-a"] {
+            assert!(name(&limits, "key", good).is_ok(), "{good:?}");
         }
-        for bad in ["", "abcde", "a\nb", "\0"] {
+        for bad in ["", "abcde", "ü-ü", "a\nb", "\0"] {
             assert!(name(&limits, "key", bad).is_err(), "{bad:?}");
         }
     }
