@@ -95,7 +95,7 @@ impl Executor {
                 };
                 let draining = draining.subscribe();
                 tokio::spawn(attend::attend(
-                    managers,
+                    managers.clone(),
                     shards.clone(),
                     store.clone(),
                     identity,
@@ -103,7 +103,7 @@ impl Executor {
                 ))
                 .abort_handle()
             }
-            None => tokio::spawn(attend::watch_map(managers, view.clone())).abort_handle(),
+            None => tokio::spawn(attend::watch_map(managers.clone(), view.clone())).abort_handle(),
         });
         if store.is_some() {
             tasks.push(tokio::spawn(prefetch::prefetch(registry.clone())).abort_handle());
@@ -128,6 +128,7 @@ impl Executor {
         let api = Arc::new(Api {
             router,
             registry,
+            managers: managers.clone(),
             context: context.clone(),
             enumerator,
             storage,

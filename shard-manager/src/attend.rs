@@ -164,5 +164,6 @@ fn introduction(report: &v1::ExecutorReport) -> Node {
         version: report.version.clone(),
         executor: !report.manager,
         manager: report.manager,
+        draining: false, // stays what its operator said: `Node::over`
     }
 }

@@ -4,6 +4,7 @@
 //! * [`node`] – one `kiln server` process: start, kill -9, stop and continue
 //! * [`kiln`] – the `kiln` command as a user runs it
 //! * [`load`] – callers with idempotency keys, and what they were told
+//! * [`fleet`] – workers that stay, others that come and go, and lists of them that are checked all the while
 //! * [`storage`] – workers that use keys, and what a history of a swapped number must look like
 //! * [`inspect`] – what must hold at the end: counters, oplogs, replicas
 //! * [`guests`] – where the built components are
@@ -12,6 +13,7 @@
 //! * [`wait`] – conditions with a deadline
 
 pub mod cluster;
+pub mod fleet;
 pub mod guests;
 pub mod inspect;
 pub mod kiln;
