@@ -79,18 +79,27 @@ struct Rows {
 impl Rows {
     fn by_status(self, facts: Facts) -> IndexRow {
         let shown = [facts.version.to_be_bytes(), facts.created_at_ns.to_be_bytes()].concat();
-        (with_number(status_prefix(self.component, facts.status), self.number), shown)
+        (
+            with_number(status_prefix(self.component, facts.status), self.number),
+            shown,
+        )
     }
 
     fn by_version(self, facts: Facts) -> IndexRow {
         let prefix = version_prefix(self.component, facts.version);
-        (with_number(prefix, self.number), facts.created_at_ns.to_be_bytes().to_vec())
+        (
+            with_number(prefix, self.number),
+            facts.created_at_ns.to_be_bytes().to_vec(),
+        )
     }
 
     fn by_creation(self, facts: Facts) -> IndexRow {
         let created = facts.created_at_ns.to_be_bytes();
         let prefix = [creation_prefix(self.component).as_slice(), &created].concat();
-        (with_number(prefix, self.number), facts.version.to_be_bytes().to_vec())
+        (
+            with_number(prefix, self.number),
+            facts.version.to_be_bytes().to_vec(),
+        )
     }
 
     fn unfinished(self, facts: Facts) -> Option<IndexRow> {
