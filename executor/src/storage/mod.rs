@@ -109,6 +109,7 @@ fn judge(reply: v1::StorageReply) -> Result<v1::StorageReply, Error> {
         Refusal::Quota => Error::limit_exceeded("the application's quota of objects or bytes is used up"),
         Refusal::NotANumber => Error::invalid("the value of the key is not a number"),
         Refusal::Overflow => Error::invalid("the sum is larger than a 64-bit number"),
+        Refusal::KeyQuota => Error::limit_exceeded("the application's quota of keys is used up"),
         Refusal::NoContent => Error::unavailable("the upload took too long, and its content was removed"),
     })
 }
