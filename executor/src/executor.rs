@@ -26,7 +26,7 @@ use crate::{
     registry::Registry,
     route::{Channels, ClusterView, Router},
     shard::{Shards, sweep},
-    storage::{self, Storage},
+    storage::{self, InStore, Storage},
     telemetry::Telemetry,
     way_out::WayOut,
     worker::Residency,
@@ -64,8 +64,9 @@ impl Executor {
     /// before any manager has answered.
     ///
     /// # Errors
-    /// When the wasm engine cannot be set up, or stored data does not check out.
+    /// When the wasm engine or the place of blobs cannot be set up, or stored data does not check out.
     pub async fn start(options: Options, store: Option<&Store>) -> Result<Self, Error> {
+        let blobs = InStore::open(&options.blobs, options.limits.storage.call_timeout)?;
         let channels = Arc::<Channels>::default();
         let managers = Arc::new(Managers::new(channels.clone(), options.managers.clone()));
         let components = components(&options).await?;
@@ -114,7 +115,7 @@ impl Executor {
             shards: shards.clone(),
             context: context.clone(),
         });
-        let storage = Storage::new(router.clone());
+        let storage = Storage::new(router.clone(), blobs);
         // Set once, here; workers that are recovered before this wait for it.
         let for_workers: Arc<dyn host::Storage> = Arc::new(storage.clone());
         let _ = context.storage.set(Arc::downgrade(&for_workers));

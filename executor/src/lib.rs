@@ -54,3 +54,4 @@ mod worker;
 
 pub use executor::Executor;
 pub use options::{Limits, Options};
+pub use storage::BlobPlace;

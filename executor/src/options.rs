@@ -1,6 +1,9 @@
 use std::{path::PathBuf, time::Duration};
 
-use crate::host::{HostOptions, StorageLimits};
+use crate::{
+    host::{HostOptions, StorageLimits},
+    storage::BlobPlace,
+};
 
 /// How an executor runs.
 #[derive(Debug, Clone)]
@@ -17,6 +20,8 @@ pub struct Options {
     pub host: HostOptions,
     /// Where ended invocations are exported to by OTLP/gRPC, as `http://host:port`; nowhere without one.
     pub otlp_endpoint: Option<String>,
+    /// Where the bytes of applications' objects are kept; the same on all nodes.
+    pub blobs: BlobPlace,
     /// What is bounded, and by how much.
     pub limits: Limits,
 }
@@ -63,6 +68,7 @@ impl Default for Options {
             cache_dir: PathBuf::from("kiln-data/components"),
             host: HostOptions::default(),
             otlp_endpoint: None,
+            blobs: BlobPlace::default(),
             limits: Limits::default(),
         }
     }

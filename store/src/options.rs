@@ -19,7 +19,7 @@ pub struct Options {
     /// Bytes of log that a group keeps at most, whatever the number of entries. What is not in the durable state yet
     /// stays in any case.
     pub log_bytes_to_keep: u64,
-    /// Bytes of recent log entries held in memory for each group.
+    /// Memory for recent log entries, shared by all groups.
     pub log_tail_bytes: usize,
     /// Memory for blocks of the state read from disk, shared by all groups.
     pub block_cache_bytes: usize,
@@ -47,7 +47,7 @@ impl Default for Options {
             flush_interval: Duration::from_secs(15),
             log_entries_to_keep: 50_000,
             log_bytes_to_keep: 256 << 20,
-            log_tail_bytes: 8 << 20,
+            log_tail_bytes: 32 << 20,
             block_cache_bytes: 128 << 20,
             write_buffer_bytes: 128 << 20,
         }

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::{
     Error, Group, Machine, Options, Peers, Stats,
     engine::{LogDb, StateDb, log_db::Fact},
-    raft::{self, LogWriter, Maintenance, Ports, Service, Transport},
+    raft::{self, LogWriter, Maintenance, Ports, Service, TailMemory, Transport},
     stats::Counters,
 };
 
@@ -41,6 +41,7 @@ pub(crate) struct Node {
     pub(crate) transport: Arc<Transport>,
     pub(crate) ports: Ports,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) tails: Arc<TailMemory>,
     /// Folder of snapshots that are being received or installed.
     pub(crate) snapshots: PathBuf,
     pub(crate) running: Mutex<HashSet<GroupId>>,
@@ -83,6 +84,7 @@ impl Store {
             cluster: RwLock::new(log.node_fact_text(CLUSTER_ID)?),
         });
         let peers = Peers::open(&log, writer.clone())?;
+        let tails = Arc::new(TailMemory::new(options.log_tail_bytes));
         let node = Arc::new(Node {
             id,
             config: Arc::new(raft::config(&options)?),
@@ -93,6 +95,7 @@ impl Store {
             writer,
             transport: Arc::new(Transport::new(id, peers.clone())),
             peers,
+            tails,
             ports: Ports::default(),
             counters,
             snapshots,

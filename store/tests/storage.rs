@@ -6,7 +6,7 @@ use anyhow::Result;
 use bytes::Bytes;
 use kiln_proto::v1::{
     AnnounceContent, BlobGarbage, ChangeBlobs, CombineKey, CompareAndSwap, CopyObject, DeadContainer,
-    DeleteObjects, DropChunks, DropPins, KeyChange, PinObject, PutChunk, PutObject, StorageReply,
+    DeleteObjects, DropChunks, DropPins, KeyChange, KeyUsage, PinObject, PutChunk, PutObject, StorageReply,
     StorageWriter, WriteKeys, change_blobs::Change, combine_key::Combination, shard_operation::Operation,
     storage_reply::Refusal,
 };
@@ -38,12 +38,23 @@ async fn write(
     at_ns: u64,
     changes: Vec<KeyChange>,
 ) -> Result<StorageReply> {
+    write_within(shard, writer, at_ns, changes, None).await
+}
+
+async fn write_within(
+    shard: &Shard,
+    writer: Option<StorageWriter>,
+    at_ns: u64,
+    changes: Vec<KeyChange>,
+    room: Option<KeyUsage>,
+) -> Result<StorageReply> {
     let write = WriteKeys {
         writer,
         application: APP.into(),
         bucket: "b".into(),
         at_ns,
         changes,
+        room,
     };
     Ok(shard.write_storage(Operation::WriteKeys(write)).await?)
 }
@@ -61,6 +72,7 @@ async fn combine(
         at_ns: 1,
         key: key.into(),
         combination: Some(combination),
+        room: None,
     };
     Ok(shard.write_storage(Operation::CombineKey(combine)).await?)
 }
@@ -155,6 +167,65 @@ async fn keys_are_listed_counted_and_expire() -> Result<()> {
     // The next write removes what has expired, and counts it no longer.
     write(shard, None, 200, vec![set("b", None)]).await?;
     assert_eq!(used()?, (0, 0));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_adds_no_more_than_there_is_room_for() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let node = single(folder.path()).await?;
+    let shard = &node.shard;
+    write(
+        shard,
+        writer("w", 1),
+        1,
+        vec![set("a", Some("1")), set("b", Some("2"))],
+    )
+    .await?;
+    let room = |keys, bytes| Some(KeyUsage { keys, bytes });
+    let cases = [
+        (
+            "nothing to add",
+            vec![set("a", Some("3"))],
+            room(0, 0),
+            Refusal::None,
+        ),
+        (
+            "a longer value",
+            vec![set("a", Some("44"))],
+            room(9, 0),
+            Refusal::KeyQuota,
+        ),
+        (
+            "another key",
+            vec![set("c", Some("1"))],
+            room(0, 99),
+            Refusal::KeyQuota,
+        ),
+        (
+            "one for another",
+            vec![set("a", None), set("c", Some("1"))],
+            room(0, 0),
+            Refusal::None,
+        ),
+        (
+            "the same twice",
+            vec![set("d", Some("1")), set("d", Some("2"))],
+            room(1, 2),
+            Refusal::None,
+        ),
+        ("no quota", vec![set("e", Some("1"))], None, Refusal::None),
+    ];
+    for (position, (what, changes, room, expected)) in (2..).zip(cases) {
+        let reply = write_within(shard, writer("w", position), 1, changes, room).await?;
+        assert_eq!(reply.refusal(), expected, "{what}");
+    }
+    assert_eq!(value(shard, "a", 1)?, None);
+    assert_eq!(
+        value(shard, "c", 1)?.as_deref(),
+        Some("1"),
+        "it took the place of a"
+    );
     Ok(())
 }
 

@@ -56,6 +56,14 @@ impl Cluster {
     /// # Errors
     /// A step failed or took too long; the nodes' last log lines are part of the message.
     pub async fn start(shape: Shape) -> Result<Self> {
+        Self::start_with(shape, &[]).await
+    }
+
+    /// The same, with variables in the environment of all nodes.
+    ///
+    /// # Errors
+    /// As [`Cluster::start`].
+    pub async fn start_with(shape: Shape, environment: &[(&str, &str)]) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("kiln-test-").tempdir()?;
         let mut nodes = Vec::new();
         for number in 1..=shape.managers {
@@ -63,6 +71,10 @@ impl Cluster {
         }
         for number in 1..=shape.executors {
             nodes.push(Node::new(Role::Executor, number, folder.path())?);
+        }
+        for node in &mut nodes {
+            let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+            node.environment = environment.iter().map(own).collect();
         }
         let mut cluster = Self {
             shape,

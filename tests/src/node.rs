@@ -29,6 +29,8 @@ pub struct Node {
     pub role: Role,
     /// Where it serves gRPC.
     pub address: SocketAddr,
+    /// Configuration beside that of the command line, as names and values of variables.
+    pub environment: Vec<(String, String)>,
     http: SocketAddr,
     data: PathBuf,
     log: PathBuf,
@@ -49,6 +51,7 @@ impl Node {
         Ok(Self {
             role,
             address: ports::reserve()?,
+            environment: Vec::new(),
             http: ports::reserve()?,
             data: folder.join(&name),
             log: folder.join(format!("{name}.log")),
@@ -91,6 +94,7 @@ impl Node {
         command.args(["--listen", &self.address.to_string()]);
         command.args(["--http", &self.http.to_string()]);
         command.arg("--data").arg(&self.data);
+        command.envs(self.environment.clone());
         let log: File = OpenOptions::new().create(true).append(true).open(&self.log)?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         self.process = Some(command.spawn().with_context(|| format!("start {}", self.name))?);

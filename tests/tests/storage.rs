@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use kiln_tests::cluster::Cluster;
+use kiln_tests::cluster::{Cluster, Shape};
 use kiln_tests::storage::{StorageCaller, Swap, check_sums, check_swaps, joined};
+use kiln_tests::wait::eventually;
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
@@ -181,6 +182,26 @@ async fn operators_store_and_read_keys_and_blobs() -> Result<()> {
     ensure!(kiln.json(&["kv", "list", "b"]).await?["keys"] == serde_json::json!([]));
 
     blobs(&mut cluster).await?;
+    cluster.finish()
+}
+
+/// The same where the bytes of objects are in a folder that the nodes share.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn blobs_can_be_kept_in_a_folder() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let place = format!("file://{}", folder.path().display());
+    let environment = [
+        ("KILN_STORAGE__BLOBS", place.as_str()),
+        ("KILN_APPLICATIONS__GARBAGE_DELAY", "1s"),
+    ];
+    let mut cluster = Cluster::start_with(Shape::default(), &environment).await?;
+    blobs(&mut cluster).await?;
+    eventually("the folder is empty", Duration::from_secs(60), async || {
+        let mut contents = std::fs::read_dir(folder.path())?;
+        ensure!(contents.next().is_none(), "there are contents");
+        Ok(Some(()))
+    })
+    .await?;
     cluster.finish()
 }
 

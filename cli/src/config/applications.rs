@@ -16,7 +16,7 @@ pub(crate) struct Applications {
     pub(crate) listed_keys_max: usize,
     /// Largest object.
     pub(crate) object_size_max: Size,
-    /// Number of keys; checked against counts that are a few seconds old.
+    /// Number of keys. Several nodes that write at the same moment can exceed it a little.
     pub(crate) keys_max: u64,
     /// Size of keys and values; checked like their number.
     pub(crate) key_size_quota: Size,

@@ -1,11 +1,12 @@
 use std::{path::PathBuf, time::Duration};
 
 use kiln_client::Address;
+use kiln_executor::BlobPlace;
 use serde::{Deserialize, Serialize};
 
 use super::{
     applications::Applications,
-    network::{Egress, Http},
+    network::{Egress, Http, Text},
     units::{Size, Span},
 };
 use crate::args::{DEFAULT_GRPC, DEFAULT_HTTP};
@@ -124,6 +125,9 @@ pub(crate) struct Storage {
     pub(crate) write_buffer: Size,
     /// How often the state is flushed and the log behind it purged.
     pub(crate) flush_interval: Span,
+    /// Where the bytes of applications' objects are kept: `shards`, `file:///FOLDER` that all nodes share, or
+    /// `s3://BUCKET/PREFIX`. The same on all nodes.
+    pub(crate) blobs: Text<BlobPlace>,
 }
 
 /// The public interface.
@@ -229,6 +233,7 @@ impl Default for Storage {
             block_cache: Size(store.block_cache_bytes as u64),
             write_buffer: Size(store.write_buffer_bytes as u64),
             flush_interval: Span(store.flush_interval),
+            blobs: Text(BlobPlace::default()),
         }
     }
 }

@@ -54,6 +54,7 @@ pub(super) fn executor(config: &Config, address: &str) -> kiln_executor::Options
     };
     options.otlp_endpoint =
         Some(config.telemetry.otlp.endpoint.clone()).filter(|endpoint| !endpoint.is_empty());
+    options.blobs = config.storage.blobs.0.clone();
     options.host.memory_bytes_max = config.executor.worker_memory_max.bytes();
     options.host.network = config.executor.network();
     options.limits.message_bytes_max = config.api.message_size_max.bytes();

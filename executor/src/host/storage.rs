@@ -122,7 +122,7 @@ pub struct StorageLimits {
     pub object_bytes_max: u64,
     /// What a guest reads of an object is recorded in its oplog up to this size; above, the oplog names the content.
     pub recorded_bytes_max: usize,
-    /// Keys of one application. Checked against counts that are a few seconds old.
+    /// Keys of one application. Several nodes that write at the same moment can exceed it a little.
     pub keys_per_application: u64,
     /// Bytes of keys and values of one application. Checked like their number.
     pub key_bytes_per_application: u64,

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use kiln_proto::{
     Error,
     convert::now_ns,
-    hash::{CHUNK_BYTES, STRIPE_CHUNKS, shard_of_chunk},
-    v1::{self, change_blobs::Change, shard_operation::Operation},
+    hash::CHUNK_BYTES,
+    v1::{self, change_blobs::Change},
 };
 use kiln_store::DueGarbage;
 
@@ -99,25 +99,13 @@ impl Storage {
                 return Ok(());
             }
         }
-        self.drop_chunks(&garbage.content_id, garbage.content.size)
+        let size = garbage.content.size;
+        let chunks = u32::try_from(size.div_ceil(CHUNK_BYTES as u64)).unwrap_or(u32::MAX);
+        self.chunks_of(&garbage.content_id)?
+            .remove(&garbage.content_id, 0..chunks)
             .await?;
         self.change_directory(application, Change::DropGarbage(this()), None)
             .await?;
-        Ok(())
-    }
-
-    async fn drop_chunks(&self, content_id: &Bytes, size: u64) -> Result<(), Error> {
-        let shards = self.shard_count()?;
-        let chunks = u32::try_from(size.div_ceil(CHUNK_BYTES as u64)).unwrap_or(u32::MAX);
-        for from in (0..chunks).step_by(STRIPE_CHUNKS as usize) {
-            let drop = v1::DropChunks {
-                content_id: content_id.clone(),
-                from,
-                to: chunks.min(from + STRIPE_CHUNKS),
-            };
-            let shard = shard_of_chunk(content_id, from, shards);
-            self.write(shard, Operation::DropChunks(drop)).await?;
-        }
         Ok(())
     }
 

@@ -16,6 +16,8 @@ use super::{Storage, check};
 const CONCURRENCY: usize = 16;
 /// Names on one page from a shard.
 const PAGE: u32 = 1000;
+/// Digits of the largest number.
+const NUMBER_BYTES_MAX: usize = 20;
 
 impl Storage {
     pub(super) async fn get(
@@ -103,27 +105,36 @@ impl Storage {
         writer: Option<v1::StorageWriter>,
     ) -> Result<(), Error> {
         check::changes(&self.limits, &changes)?;
-        if changes.iter().any(|change| change.value.is_some()) {
-            self.check_key_quota(application).await?;
-        }
+        let mut room = self.key_room(application, at_most(&changes)).await?;
         let shards = self.shard_count()?;
         let mut by_shard: BTreeMap<ShardId, Vec<v1::KeyChange>> = BTreeMap::new();
         for change in changes {
             let shard = shard_of_key(application, bucket, &change.key, shards);
             by_shard.entry(shard).or_default().push(change);
         }
-        let writes = futures::stream::iter(by_shard).map(|(shard, changes)| {
+        let writes = by_shard.into_iter().map(|(shard, changes)| {
+            let added = at_most(&changes);
             let write = v1::WriteKeys {
                 writer: writer.clone(),
                 application: application.to_owned(),
                 bucket: bucket.to_owned(),
                 at_ns: now_ns(),
                 changes,
+                room,
             };
+            // What one shard may add, the next one may not add once more.
+            if let Some(room) = &mut room {
+                room.keys = room.keys.saturating_sub(added.keys);
+                room.bytes = room.bytes.saturating_sub(added.bytes);
+            }
             self.write(shard, Operation::WriteKeys(write))
         });
+        let writes: Vec<_> = writes.collect();
         // All are tried, although one may fail: the caller repeats the whole, and what was applied stays.
-        let done: Vec<Result<v1::StorageReply, Error>> = writes.buffer_unordered(CONCURRENCY).collect().await;
+        let done: Vec<Result<v1::StorageReply, Error>> = futures::stream::iter(writes)
+            .buffer_unordered(CONCURRENCY)
+            .collect()
+            .await;
         done.into_iter().try_for_each(|done| done.map(|_| ()))
     }
 
@@ -136,7 +147,11 @@ impl Storage {
         writer: Option<v1::StorageWriter>,
     ) -> Result<v1::StorageReply, Error> {
         check::name(&self.limits, "key", key)?;
-        self.check_key_quota(application).await?;
+        let number = v1::KeyUsage {
+            keys: 1,
+            bytes: (key.len() + NUMBER_BYTES_MAX) as u64,
+        };
+        let room = self.key_room(application, number).await?;
         let shard = shard_of_key(application, bucket, key, self.shard_count()?);
         let combine = v1::CombineKey {
             writer,
@@ -145,6 +160,7 @@ impl Storage {
             at_ns: now_ns(),
             key: key.to_owned(),
             combination: Some(combination),
+            room,
         };
         self.write(shard, Operation::CombineKey(combine)).await
     }
@@ -203,6 +219,18 @@ impl Storage {
         }
         Ok(buckets.into_iter().collect())
     }
+}
+
+/// What changes add to an application's keys if none of them was there.
+fn at_most(changes: &[v1::KeyChange]) -> v1::KeyUsage {
+    let mut sum = v1::KeyUsage::default();
+    for change in changes {
+        if let Some(value) = &change.value {
+            sum.keys += 1;
+            sum.bytes += (change.key.len() + value.len()) as u64;
+        }
+    }
+    sum
 }
 
 /// Where a page begins: the shard, and the last key of it that was listed.

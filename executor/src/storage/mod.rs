@@ -4,12 +4,14 @@
 //! * `operation` – one read or write at a shard's owner
 //! * `keys`, `objects` – what can be done with keys and with blobs
 //! * `upload` – content in chunks, a bounded number at a time
+//! * `chunks` – where the chunks are: in the shards, or in an object store
 //! * `usage` – what applications have stored
 //! * `check` – names, sizes and quotas
 //! * `collect` – removes content that nobody needs
 //! * `writers` – forgets the writes of workers that are gone
 
 mod check;
+mod chunks;
 mod collect;
 mod keys;
 mod objects;
@@ -32,6 +34,8 @@ use crate::{
 };
 
 pub(crate) use check::{CACHE_BUCKET, name as check_name};
+pub use chunks::BlobPlace;
+pub(crate) use chunks::InStore;
 pub(crate) use collect::collect;
 pub(crate) use operation::{ReadStorage, WriteStorage};
 
@@ -41,15 +45,18 @@ pub(crate) struct Storage {
     router: Arc<Router>,
     limits: StorageLimits,
     usages: Arc<usage::Usages>,
+    /// Where new contents go, when that is not into the shards.
+    store: Option<InStore>,
 }
 
 impl Storage {
-    pub(crate) fn new(router: Arc<Router>) -> Self {
+    pub(crate) fn new(router: Arc<Router>, store: Option<InStore>) -> Self {
         let limits = router.context.limits.storage.clone();
         Self {
             router,
             limits,
             usages: Arc::default(),
+            store,
         }
     }
 
@@ -109,6 +116,7 @@ fn judge(reply: v1::StorageReply) -> Result<v1::StorageReply, Error> {
         Refusal::Quota => Error::limit_exceeded("the application's quota of objects or bytes is used up"),
         Refusal::NotANumber => Error::invalid("the value of the key is not a number"),
         Refusal::Overflow => Error::invalid("the sum is larger than a 64-bit number"),
+        Refusal::KeyQuota => Error::limit_exceeded("the application's quota of keys is used up"),
         Refusal::NoContent => Error::unavailable("the upload took too long, and its content was removed"),
     })
 }

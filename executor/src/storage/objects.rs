@@ -3,14 +3,14 @@ use bytes::Bytes;
 use kiln_proto::{
     Error,
     convert::now_ns,
-    hash::{shard_of_chunk, shard_of_directory},
+    hash::shard_of_directory,
     v1::{
         self, change_blobs::Change, combine_key::Combination, read_storage_request::Read,
         shard_operation::Operation,
     },
 };
 
-use super::{Storage, check, operation::read_chunk};
+use super::{Storage, check};
 use crate::host::{self, Content, ObjectName, StorageLimits};
 
 #[async_trait]
@@ -119,21 +119,10 @@ impl host::Storage for Storage {
         self.upload(target, content_id, content, writer).await
     }
 
-    /// From the replica here, if there is one: chunks never change. Else from the shard's owner.
     async fn chunk(&self, content_id: &Bytes, chunk: u32, from: u32, to: u32) -> Result<Bytes, Error> {
-        let read = v1::ChunkRead {
-            content_id: content_id.clone(),
-            chunk,
-            from,
-            to,
-        };
-        let shard = shard_of_chunk(content_id, chunk, self.shard_count()?);
-        if let Some(replica) = self.router.shards.replica(shard)
-            && let Ok(data) = read_chunk(&replica.shard, &read)
-        {
-            return Ok(data);
-        }
-        Ok(self.read(shard, "", Read::Chunk(read)).await?.data)
+        self.chunks_of(content_id)?
+            .part(content_id, chunk, from, to)
+            .await
     }
 
     fn limits(&self) -> &StorageLimits {

@@ -2,8 +2,8 @@ use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, stream::FuturesUnordered};
 use kiln_proto::{
     Error,
-    hash::{CHUNK_BYTES, STRIPE_CHUNKS, shard_of_chunk},
-    v1::{self, change_blobs::Change, shard_operation::Operation},
+    hash::{CHUNK_BYTES, STRIPE_CHUNKS},
+    v1::{self, change_blobs::Change},
 };
 
 use super::Storage;
@@ -14,7 +14,7 @@ use crate::host::{Content, ObjectName};
 const CHUNKS_UNDER_WAY: usize = 4;
 
 impl Storage {
-    /// Brings content to its shards chunk by chunk, and gives it its name at the end: until then nobody sees it.
+    /// Brings content to its place chunk by chunk, and gives it its name at the end: until then nobody sees it.
     pub(super) async fn upload(
         &self,
         target: ObjectName<'_>,
@@ -22,7 +22,8 @@ impl Storage {
         mut content: Content<'_>,
         writer: Option<v1::StorageWriter>,
     ) -> Result<(), Error> {
-        let shards = self.shard_count()?;
+        let content_id = self.id_of_new(&content_id);
+        let chunks = self.chunks_of(&content_id)?;
         let mut under_way = FuturesUnordered::new();
         let mut rechunked = Rechunked::default();
         let mut size = 0_u64;
@@ -44,13 +45,7 @@ impl Storage {
                     self.limits.object_bytes_max
                 )));
             }
-            let put = v1::PutChunk {
-                content_id: content_id.clone(),
-                chunk: next,
-                data,
-            };
-            let shard = shard_of_chunk(&content_id, next, shards);
-            under_way.push(self.write(shard, Operation::PutChunk(put)));
+            under_way.push(chunks.put(&content_id, next, data));
             next += 1;
             while under_way.len() >= CHUNKS_UNDER_WAY {
                 under_way.next().await.transpose()?;
@@ -60,7 +55,7 @@ impl Storage {
         let put = v1::PutObject {
             container: target.container.to_owned(),
             object: target.object.to_owned(),
-            content_id,
+            content_id: content_id.clone(),
             size,
         };
         self.change_directory(target.application, Change::PutObject(put), writer)

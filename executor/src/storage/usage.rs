@@ -1,7 +1,7 @@
 //! What applications have stored.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     time::{Duration, Instant},
 };
 
@@ -9,21 +9,50 @@ use futures::{StreamExt, TryStreamExt};
 use kiln_proto::{
     Error,
     ids::ShardId,
-    v1::{self, read_storage_request::Read},
+    v1::{self, KeyUsage, read_storage_request::Read},
 };
 use kiln_store::Shard;
 
 use super::Storage;
 
-/// The quota of keys is checked against counts of this age at most.
+/// What was counted is used for so long at most.
 const AGE_MAX: Duration = Duration::from_secs(2);
+/// A node counts anew before it writes more than this part of what was left of the quota, so that nodes that write at the
+/// same time come to the end of a quota in ever smaller steps.
+const PART_OF_THE_REST: u64 = 8;
 /// Shards asked at the same time.
 const CONCURRENCY: usize = 16;
 
-/// The counts that were gathered last.
+/// The keys of applications as they were counted last, for those that have a quota.
 #[derive(Default)]
 pub(super) struct Usages {
-    known: tokio::sync::Mutex<Option<(Instant, Vec<v1::ApplicationUsage>)>>,
+    known: tokio::sync::Mutex<HashMap<String, Counted>>,
+}
+
+/// What an application had, and what this node may have added since.
+struct Counted {
+    at: Instant,
+    used: KeyUsage,
+    since: KeyUsage,
+}
+
+impl Counted {
+    /// What is left of a quota, of which 0 is none.
+    fn room(&self, quota: KeyUsage) -> KeyUsage {
+        let left = |quota: u64, used: u64, since: u64| match quota {
+            0 => u64::MAX,
+            quota => quota.saturating_sub(used).saturating_sub(since),
+        };
+        KeyUsage {
+            keys: left(quota.keys, self.used.keys, self.since.keys),
+            bytes: left(quota.bytes, self.used.bytes, self.since.bytes),
+        }
+    }
+
+    fn is_enough_for(&self, quota: KeyUsage, wanted: KeyUsage) -> bool {
+        let room = self.room(quota);
+        wanted.keys <= room.keys / PART_OF_THE_REST && wanted.bytes <= room.bytes / PART_OF_THE_REST
+    }
 }
 
 impl Storage {
@@ -41,31 +70,49 @@ impl Storage {
         Ok(totals.into_values().collect())
     }
 
-    /// Refuses more keys once the application has reached its quota.
-    pub(super) async fn check_key_quota(&self, application: &str) -> Result<(), Error> {
-        let (keys_max, bytes_max) = (
-            self.limits.keys_per_application,
-            self.limits.key_bytes_per_application,
-        );
-        if keys_max == 0 && bytes_max == 0 {
-            return Ok(());
+    /// What an application may add to its keys, for a write that adds `wanted` at most; `None` without a quota.
+    ///
+    /// One node alone holds a quota exactly, but for writes that are under way at the same time.
+    pub(super) async fn key_room(
+        &self,
+        application: &str,
+        wanted: KeyUsage,
+    ) -> Result<Option<KeyUsage>, Error> {
+        let quota = KeyUsage {
+            keys: self.limits.keys_per_application,
+            bytes: self.limits.key_bytes_per_application,
+        };
+        if quota == KeyUsage::default() {
+            return Ok(None);
         }
         let mut known = self.usages.known.lock().await;
-        let usages = match known.take_if(|(at, _)| at.elapsed() < AGE_MAX) {
-            Some(fresh) => fresh,
-            None => (Instant::now(), self.usage().await?),
-        };
-        let usages = &known.insert(usages).1;
-        let used = usages.iter().find(|usage| usage.application == application);
-        let is_full = |used: u64, max: u64| max > 0 && used >= max;
-        match used {
-            Some(used) if is_full(used.keys, keys_max) || is_full(used.key_bytes, bytes_max) => {
-                Err(Error::limit_exceeded(format!(
-                    "the quota of keys of application {application} is used up"
-                )))
-            }
-            _ => Ok(()),
+        known.retain(|_, counted| counted.at.elapsed() < AGE_MAX);
+        let is_known = known
+            .get(application)
+            .is_some_and(|counted| counted.is_enough_for(quota, wanted));
+        if !is_known {
+            let counted = Counted {
+                at: Instant::now(),
+                used: self.keys_of(application).await?,
+                since: KeyUsage::default(),
+            };
+            known.insert(application.to_owned(), counted);
         }
+        Ok(known.get_mut(application).map(|counted| {
+            let room = counted.room(quota);
+            counted.since.keys += wanted.keys;
+            counted.since.bytes += wanted.bytes;
+            room
+        }))
+    }
+
+    async fn keys_of(&self, application: &str) -> Result<KeyUsage, Error> {
+        let usages = self.usage().await?;
+        let used = usages.into_iter().find(|usage| usage.application == application);
+        Ok(used.map_or_else(KeyUsage::default, |used| KeyUsage {
+            keys: used.keys,
+            bytes: used.key_bytes,
+        }))
     }
 }
 

@@ -155,7 +155,7 @@ async fn a_retry_policy_is_what_the_guest_has_set() {
 
 impl Worker {
     /// A worker with the beginning of this one's oplog, as after a crash.
-    fn copy(&self, last: OplogIndex) -> Self {
+    pub(crate) fn copy(&self, last: OplogIndex) -> Self {
         let oplog = MemoryOplog::from(self.oplog.encoded());
         oplog.truncate(last);
         Self {

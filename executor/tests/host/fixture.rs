@@ -132,10 +132,15 @@ impl Worker {
             },
             oplog: Arc::new(MemoryOplog::default()),
         };
-        let journal = worker.journal();
+        worker.create().await;
+        worker
+    }
+
+    /// Begins its oplog.
+    pub(crate) async fn create(&self) {
+        let journal = self.journal();
         journal.append(Entry::Create(CreateEntry::default()));
         journal.commit().await.expect("a vector takes everything");
-        worker
     }
 
     pub(crate) fn journal(&self) -> Journal {

@@ -1,4 +1,7 @@
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -19,9 +22,11 @@ use parking_lot::Mutex;
 pub(crate) struct MemoryStorage {
     inner: Mutex<Inner>,
     limits: StorageLimits,
+    /// Calls that find no shard, before others find one again.
+    pub(crate) outages: AtomicU32,
 }
 
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Inner {
     keys: BTreeMap<(String, String), (Bytes, u64)>,
     containers: BTreeMap<String, BTreeMap<String, BlobObject>>,
@@ -32,6 +37,26 @@ struct Inner {
 }
 
 impl MemoryStorage {
+    /// What is stored now, in a storage of its own.
+    pub(crate) fn as_it_is(&self) -> Self {
+        Self {
+            inner: Mutex::new(self.inner.lock().clone()),
+            limits: self.limits.clone(),
+            outages: AtomicU32::default(),
+        }
+    }
+
+    fn find_shard(&self) -> Result<(), Error> {
+        let less = |outages: u32| outages.checked_sub(1);
+        match self
+            .outages
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
+        {
+            Ok(_) => Err(Error::unavailable("the shard has no majority")),
+            Err(_) => Ok(()),
+        }
+    }
+
     /// Number of writes that have changed something or could have.
     pub(crate) fn applied(&self) -> u64 {
         self.inner.lock().applied
@@ -118,6 +143,7 @@ fn check(limits: &StorageLimits, name: &str) -> Result<(), Error> {
 #[async_trait]
 impl Storage for MemoryStorage {
     async fn get_keys(&self, _: &str, bucket: &str, keys: &[String]) -> Result<Vec<Option<Bytes>>, Error> {
+        self.find_shard()?;
         let inner = self.inner.lock();
         Ok(keys.iter().map(|key| inner.value(bucket, key)).collect())
     }
@@ -135,6 +161,7 @@ impl Storage for MemoryStorage {
         changes: Vec<KeyChange>,
         writer: Option<StorageWriter>,
     ) -> Result<(), Error> {
+        self.find_shard()?;
         for change in &changes {
             check(&self.limits, &change.key)?;
         }
@@ -190,6 +217,7 @@ impl Storage for MemoryStorage {
         change: Change,
         writer: Option<StorageWriter>,
     ) -> Result<StorageReply, Error> {
+        self.find_shard()?;
         self.once(writer, |inner| inner.change(change))
     }
 
@@ -198,6 +226,7 @@ impl Storage for MemoryStorage {
     }
 
     async fn object(&self, _: &str, container: &str, object: &str) -> Result<Option<BlobObject>, Error> {
+        self.find_shard()?;
         Ok(self.inner.lock().objects(container)?.get(object).cloned())
     }
 
@@ -225,6 +254,7 @@ impl Storage for MemoryStorage {
         mut content: Content<'_>,
         writer: Option<StorageWriter>,
     ) -> Result<(), Error> {
+        self.find_shard()?;
         check(&self.limits, target.object)?;
         let mut bytes = BytesMut::new();
         while let Some(piece) = content.next().await {

@@ -1,30 +1,35 @@
 //! `wasi:keyvalue` and `wasi:blobstore`: every function, live and after a crash at any entry of the oplog.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use bytes::Bytes;
 use kiln_executor::{
-    host::{Instance, Invocation},
+    host::Instance,
     journal::{Journal, MemoryOplog, OplogStore, Options, PageLimits},
 };
 use kiln_proto::{
     Error,
-    ids::{Epoch, IdempotencyKey, OplogIndex, WorkerId},
+    ids::{Epoch, OplogIndex, WorkerId},
 };
+use parking_lot::Mutex;
 
 use crate::{
-    fixture::{Worker, built, call, ok},
+    crash::run,
+    fixture::{Worker, built, call, ok, shared},
     memory_storage::MemoryStorage,
 };
 
-/// An oplog on a node that dies before it has taken another entry than the first `room`.
-struct DyingOplog {
+type Calls<'a> = &'a [(&'a str, &'a [&'a str])];
+
+/// An oplog that keeps, of each append, what a crash right before it would leave: how long the oplog is, and what is stored.
+struct FilmedOplog {
     oplog: Arc<MemoryOplog>,
-    room: u64,
+    storage: Arc<MemoryStorage>,
+    crashes: Mutex<Vec<(OplogIndex, MemoryStorage)>>,
 }
 
 #[async_trait::async_trait]
-impl OplogStore for DyingOplog {
+impl OplogStore for FilmedOplog {
     async fn append(
         &self,
         worker: &WorkerId,
@@ -32,9 +37,9 @@ impl OplogStore for DyingOplog {
         first: OplogIndex,
         entries: Vec<Bytes>,
     ) -> Result<(), Error> {
-        if first.0 + entries.len() as u64 - 1 > self.room {
-            return Err(Error::unavailable("the node has died"));
-        }
+        self.crashes
+            .lock()
+            .push((self.oplog.last(), self.storage.as_it_is()));
         self.oplog.append(worker, epoch, first, entries).await
     }
 
@@ -48,34 +53,57 @@ impl OplogStore for DyingOplog {
     }
 }
 
-async fn worker() -> (Worker, Arc<MemoryStorage>) {
-    let mut worker = Worker::of(built("storage")).await;
+async fn worker(bytes: Vec<u8>) -> (Worker, Arc<MemoryStorage>) {
+    let mut worker = Worker::of(bytes).await;
     let storage = Arc::new(MemoryStorage::default());
     worker.context.storage = storage.clone();
     (worker, storage)
 }
 
-fn enter(instance: &mut Instance) {
-    instance.enter(Invocation {
-        key: IdempotencyKey::new("the-call").expect("a valid key"),
-        context: None,
-        ..Invocation::default()
-    });
-}
-
-/// The worker on a node that dies after `room` entries.
-async fn start_dying(worker: &Worker, room: u64) -> Instance {
-    let store = Arc::new(DyingOplog {
+/// Runs calls once, and once more from every crash that could have come between: with the same results, and without
+/// writing anything twice. The results, and how many crashes there were.
+async fn crash_before_every_append(bytes: Vec<u8>, calls: Calls<'_>) -> (Vec<String>, usize) {
+    let (worker, storage) = worker(bytes).await;
+    let film = Arc::new(FilmedOplog {
         oplog: worker.oplog.clone(),
-        room,
+        storage: storage.clone(),
+        crashes: Mutex::default(),
     });
     let options = Options::new(worker.context.id.clone(), Epoch(1), worker.oplog.last());
-    let journal = Journal::open(store, options).expect("a readable oplog");
-    worker.start_with(journal).await
+    let journal = Journal::open(film.clone(), options).expect("a readable oplog");
+    let mut instance = worker.start_with(journal).await;
+    let mut expected = Vec::new();
+    for (function, arguments) in calls {
+        expected.push(ok(&mut instance, function, arguments).await);
+    }
+    drop(instance);
+    let crashes = std::mem::take(&mut *film.crashes.lock());
+    let count = crashes.len();
+    for (last, stored) in crashes {
+        let mut crashed = worker.copy(last);
+        let stored = Arc::new(stored);
+        crashed.context.storage = stored.clone();
+        let results = run(&crashed, calls).await;
+        for (result, expected) in results.iter().zip(&expected) {
+            assert_eq!(
+                lines(result),
+                lines(expected),
+                "after a crash behind entry {}",
+                last.0
+            );
+        }
+        assert_eq!(
+            stored.applied(),
+            storage.applied(),
+            "writes after a crash behind entry {}",
+            last.0
+        );
+        assert_eq!(crashed.oplog.last(), worker.oplog.last());
+    }
+    (expected, count)
 }
 
 async fn tour(instance: &mut Instance) -> String {
-    enter(instance);
     ok(instance, "tour", &["\"t\""]).await
 }
 
@@ -88,135 +116,55 @@ fn lines(tour: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crash_at_any_entry_changes_no_result_and_repeats_no_write() {
-    let (whole, whole_storage) = worker().await;
-    let expected = tour(&mut whole.start().await).await;
-    let entries = whole.oplog.last().0;
-    assert!(entries > 80, "{entries} entries are no tour");
-    for room in 1..entries {
-        let (worker, storage) = worker().await;
-        let mut instance = start_dying(&worker, room).await;
-        enter(&mut instance);
-        call(&mut instance, "tour", &["\"t\""])
-            .await
-            .expect_err("the node dies during the tour");
-        drop(instance);
-        let survived = worker.oplog.last().0;
-        let again = tour(&mut worker.start().await).await;
+    let (_, crashes) = crash_before_every_append(built("storage"), &[("tour", &["\"t\""])]).await;
+    assert!(crashes > 80, "{crashes} crashes are no tour");
+}
+
+/// The same interfaces as three public toolchains use them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guests_of_all_toolchains_survive_a_crash_at_any_entry() {
+    let large: String = (0..5000_u32)
+        .map(|number| (number % 251).to_string() + ",")
+        .collect();
+    let large = format!("[{}]", large.trim_end_matches(','));
+    let calls: Calls<'_> = &[
+        ("kv", &["\"b\"", "\"k\"", "[1, 2, 3]"]),
+        ("kv", &["\"b\"", "\"k\"", "[]"]),
+        ("kv-batch", &["\"batch\"", "12"]),
+        ("blob", &["\"c\"", "\"o\"", large.as_str(), "4094", "4097"]),
+        ("blob", &["\"c\"", "\"o\"", "[7, 8, 9]", "1", "100"]),
+    ];
+    for guest in ["runtime-apis-rust", "runtime-apis-ts", "runtime-apis-py"] {
+        let (results, crashes) = crash_before_every_append(shared(guest), calls).await;
         assert_eq!(
-            lines(&again),
-            lines(&expected),
-            "after a crash behind entry {survived}"
+            results,
+            [
+                "some([1, 2, 3])",
+                "some([])",
+                r#"["k0", "k1", "k10", "k11", "k2", "k3", "k4", "k5", "k6", "k7", "k8", "k9"]"#,
+                "[78, 79, 80, 81]",
+                "[8, 9]",
+            ],
+            "{guest}"
         );
-        assert_eq!(
-            storage.applied(),
-            whole_storage.applied(),
-            "writes after a crash behind entry {survived}"
-        );
+        assert!(crashes > 10, "{guest}: {crashes} crashes");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_function_does_what_its_interface_says() {
-    let (worker, _) = worker().await;
+    let (worker, _) = worker(built("storage")).await;
     let tour = tour(&mut worker.start().await).await;
     let lines = lines(&tour);
     assert_eq!(lines, EXPECTED.lines().collect::<Vec<_>>());
 }
 
-const EXPECTED: &str = r#"get Ok(None)
-set Ok(())
-get Ok(Some("one"))
-exists Ok(true)
-set Ok(())
-get Ok(Some(100000))
-delete Ok(())
-delete again Ok(())
-exists Ok(false)
-set without a name true
-set a long name true
-set too much true
-set-many Ok(())
-get-many Ok([Some(Ok("d")), None, Some(Ok("a"))])
-keys Ok(["k00", "k01", "k02", "k03", "k04", "k05", "k06", "k07", "k08", "k09", "k10", "k11", "k12", "k13", "k14", "k15", "k16", "k17", "k18", "k19"])
-delete-many Ok(())
-keys Ok(["k00"])
-increment Ok(3)
-increment Ok(7)
-compare-and-swap Ok(false)
-compare-and-swap Ok(true)
-get Ok(Some("9"))
-increment too far true
-set Ok(())
-increment a text true
-delete Ok(())
-open-bucket without a name Err("the name of a bucket cannot be empty")
-cache set Some(Ok(()))
-cache set taken true
-cache get Some(Ok(Some("kept")))
-cache exists Some(Ok(true))
-cache get-or-set Ok("kept")
-cache delete Some(Ok(()))
-cache get-or-set Ok("vacant")
-cache get Some(Ok(Some("filled")))
-cache set for no time true
-cache get Some(Ok(None))
-container-exists Ok(false)
-get-container true
-container-exists Ok(true)
-create-container again true
-get-container true
-name Ok("t")
-info Ok(("t", true))
-has-object Ok(false)
-get-data of nothing true
-object-info of nothing true
-write-data Ok(())
-has-object Ok(true)
-object-info Ok(("o", "t", 10, true))
-write-data Ok(())
-size Ok(0)
-delete-object Ok(())
-delete-object again Ok(())
-write-data without a name true
-write-data Ok(())
-range Ok([7, 8, 9, 10])
-range Ok([17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27])
-range Ok([164, 163])
-range Ok([])
-range Ok([])
-whole Ok(2500000)
-replaced Ok(())
-digest of the old one Ok((2500000, 5408083849442560816))
-list of the old one Ok(2500000)
-digest of the new one Ok((5, 986115))
-delete-object Ok(())
-write-data Ok(())
-write-data Ok(())
-write-data Ok(())
-write-data Ok(())
-write-data Ok(())
-read Ok((["a", "b"], false))
-skip Ok((1, false))
-read Ok((["d", "e"], true))
-read Ok(([], true))
-skip Ok((0, true))
-delete-objects Ok(())
-left Ok((["b", "d", "e"], true))
-clear Ok(())
-left Ok(([], true))
-write-data Ok(())
-copy-object Ok(())
-move-object Ok(())
-move-object again true
-has-object Ok(false)
-the same true
-delete-container Ok(())
-delete-container Ok(())
-delete-container again true"#;
+/// What the guest's tour says of each call; the same on a whole node (`tests/node/storage.rs`).
+const EXPECTED: &str = include_str!("../storage-tour.txt");
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_contents_stay_out_of_the_oplog() {
-    let (worker, _) = worker().await;
+    let (worker, _) = worker(built("storage")).await;
     let mut instance = worker.start().await;
     ok(&mut instance, "put", &["\"c\"", "\"o\"", "3000000", "1"]).await;
     let digest = ok(&mut instance, "digest", &["\"c\"", "\"o\"", "0", "2999999"]).await;
@@ -247,4 +195,49 @@ async fn large_contents_stay_out_of_the_oplog() {
         digest,
         "and once more by a replay"
     );
+}
+
+/// A shard that does not answer is the worker's trouble while its retry policy has attempts left, and then the guest's error.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_ends_the_attempt_and_then_is_an_error_of_the_interface() {
+    let calls: Calls<'_> = &[
+        ("set", &["\"b\"", "\"k\"", "\"v\""]),
+        ("get", &["\"b\"", "\"k\""]),
+        ("put", &["\"c\"", "\"o\"", "3000", "1"]),
+        ("range", &["\"c\"", "\"o\"", "0", "0"]),
+    ];
+    let (mut worker, storage) = worker(built("storage")).await;
+    let mut instance = worker.start().await;
+    for (function, arguments) in calls {
+        storage.outages.store(1, Ordering::Relaxed);
+        let ended = call(&mut instance, function, arguments).await;
+        ended.expect_err("the attempt ends");
+        instance = worker.start().await;
+        let mut again = Vec::new();
+        for (earlier, arguments) in calls {
+            again.push(ok(&mut instance, earlier, arguments).await);
+            if earlier == function {
+                break;
+            }
+        }
+        assert!(
+            again.iter().all(|result| result.starts_with("ok")),
+            "{function}: {again:?}"
+        );
+    }
+    worker.context.retry_policy.max_attempts = 1;
+    let (fresh, storage) = (
+        Worker {
+            oplog: Arc::default(),
+            ..worker
+        },
+        storage,
+    );
+    fresh.create().await;
+    let mut instance = fresh.start().await;
+    for (function, arguments) in calls {
+        storage.outages.store(1, Ordering::Relaxed);
+        let result = ok(&mut instance, function, arguments).await;
+        assert_eq!(result, "err(\"the shard has no majority\")", "{function}");
+    }
 }

@@ -15,4 +15,6 @@ mod memory;
 mod node;
 mod oplog;
 mod rpc;
+mod storage;
+mod storage_limits;
 mod waiting;

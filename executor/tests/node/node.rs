@@ -2,7 +2,7 @@ use std::{path::PathBuf, time::Duration};
 
 use bytes::Bytes;
 use kiln_executor::{
-    Executor, Limits, Options,
+    BlobPlace, Executor, Limits, Options,
     host::{GuestLimits, HostOptions},
 };
 use kiln_proto::{
@@ -34,6 +34,7 @@ pub(crate) struct Node {
     data: TempDir,
     limits: Limits,
     guest: GuestLimits,
+    blobs: BlobPlace,
     serving: JoinHandle<()>,
 }
 
@@ -48,21 +49,47 @@ impl Node {
 
     pub(crate) async fn start_bounded(limits: Limits, guest: GuestLimits) -> Self {
         let data = tempfile::tempdir().unwrap();
-        Self::open(data, PlayedManagers::new(SHARDS), limits, guest).await
+        Self::open(
+            data,
+            PlayedManagers::new(SHARDS),
+            limits,
+            guest,
+            BlobPlace::default(),
+        )
+        .await
+    }
+
+    /// A node that keeps the bytes of objects in this place.
+    pub(crate) async fn start_with_blobs(limits: Limits, blobs: BlobPlace) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let managers = PlayedManagers::new(SHARDS);
+        Self::open(data, managers, limits, GuestLimits::default(), blobs).await
     }
 
     /// Stops everything and starts again on the same data.
     pub(crate) async fn restart(self) -> Self {
+        let blobs = self.blobs.clone();
+        self.restart_with_blobs(blobs).await
+    }
+
+    /// The same, after new contents were given another place.
+    pub(crate) async fn restart_with_blobs(self, blobs: BlobPlace) -> Self {
         self.executor.shutdown().await;
         self.store.shutdown().await;
         self.serving.abort();
         let _ = self.serving.await;
         let (data, managers, limits, guest) = (self.data, self.managers, self.limits, self.guest);
         drop((self.executor, self.store, self.workers, self.components));
-        Self::open(data, managers, limits, guest).await
+        Self::open(data, managers, limits, guest, blobs).await
     }
 
-    async fn open(data: TempDir, managers: PlayedManagers, limits: Limits, guest: GuestLimits) -> Self {
+    async fn open(
+        data: TempDir,
+        managers: PlayedManagers,
+        limits: Limits,
+        guest: GuestLimits,
+        blobs: BlobPlace,
+    ) -> Self {
         let store = open_store(data.path().join("store")).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -71,6 +98,7 @@ impl Node {
             managers: vec![address.clone()],
             cache_dir: data.path().join("components"),
             limits: limits.clone(),
+            blobs: blobs.clone(),
             host: HostOptions {
                 guest: guest.clone(),
                 ..HostOptions::default()
@@ -115,6 +143,7 @@ impl Node {
             data,
             limits,
             guest,
+            blobs,
             serving,
         }
     }

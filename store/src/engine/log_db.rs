@@ -15,6 +15,9 @@ const LOG: &str = "log";
 const META: &str = "meta";
 const NODE: &str = "node";
 
+/// Memory for entries that are in the write-ahead log and in no table file yet; twice that while it is being written out.
+const LOG_BUFFER_BYTES: usize = 16 << 20;
+
 /// A small fact of a group beside its log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fact {
@@ -49,9 +52,13 @@ impl LogDb {
             let mut family = DbOptions::default();
             family.set_compression_type(DBCompressionType::None);
             if name == LOG {
-                // Large enough that most entries are purged before they would have to be written to a table file.
-                family.set_write_buffer_size(64 << 20);
-                family.set_max_write_buffer_number(3);
+                // Small, since every node has it: an upload of a large object fills all of it. So table files are small too,
+                // and more of them are merged at a time. The log is read in order, and seldom from them.
+                family.set_write_buffer_size(LOG_BUFFER_BYTES);
+                family.set_max_write_buffer_number(2);
+                family.set_level_zero_file_num_compaction_trigger(16);
+                family.set_level_zero_slowdown_writes_trigger(40);
+                family.set_level_zero_stop_writes_trigger(60);
             }
             ColumnFamilyDescriptor::new(name, family)
         });

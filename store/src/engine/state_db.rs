@@ -15,6 +15,9 @@ use crate::{Error, Options};
 /// Column family of the applied marks: group → encoded mark.
 const APPLIED: &str = "applied";
 
+/// Memory for large values that are not flushed yet; twice that while they are.
+const LARGE_VALUES_BUFFER_BYTES: usize = 8 << 20;
+
 /// Prefix of a group's keys.
 pub(super) const PREFIX_LENGTH: usize = 4;
 
@@ -249,8 +252,10 @@ impl Batch<'_> {
     }
 }
 
-/// Large values lie in files of their own, so that they are not written again each time their keys are merged.
+/// Large values lie in files of their own, so that they are not written again each time their keys are merged. They leave
+/// memory soon: nothing is gained by keeping more of an upload there than one write to disk is worth.
 fn separate_large_values(family: &mut DbOptions) {
+    family.set_write_buffer_size(LARGE_VALUES_BUFFER_BYTES);
     family.set_enable_blob_files(true);
     family.set_min_blob_size(16 << 10);
     family.set_blob_file_size(64 << 20);

@@ -12,7 +12,7 @@ use openraft::{
 };
 use tempfile::TempDir;
 
-use super::{LogStore, LogWriter, state_machine::StateMachine, types::Types};
+use super::{LogStore, LogWriter, TailMemory, state_machine::StateMachine, types::Types};
 use crate::{
     Error, Machine, Options, Transaction,
     engine::{LogDb, StateDb, Table},
@@ -58,7 +58,13 @@ impl Builder {
         let guard_writer = writer.clone();
         let group = GroupId(3);
         // A tail of almost nothing, so that most reads go to the disk.
-        let store = LogStore::open(group, log, writer.clone(), 200, Arc::default())?;
+        let store = LogStore::open(
+            group,
+            log,
+            writer.clone(),
+            Arc::new(TailMemory::new(200)),
+            Arc::default(),
+        )?;
         let applied = tokio::sync::watch::Sender::new(0);
         let machine = StateMachine::open(
             group,

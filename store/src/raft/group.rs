@@ -473,7 +473,7 @@ async fn build<M: Machine>(
         id,
         Arc::clone(&node.log),
         node.writer.clone(),
-        node.options.log_tail_bytes,
+        Arc::clone(&node.tails),
         Arc::clone(volume),
     )?;
     let state_machine = StateMachine::open(

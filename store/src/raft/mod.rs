@@ -16,7 +16,7 @@ mod types;
 
 pub(crate) use config::{Config, config};
 pub use group::{COMMAND_BYTES_MAX, Group, Leadership};
-pub(crate) use log::{LogStore, LogWriter};
+pub(crate) use log::{LogStore, LogWriter, TailMemory};
 pub(crate) use maintenance::Maintenance;
 pub(crate) use port::Ports;
 pub use transport::Peers;

@@ -6,5 +6,6 @@ mod volume;
 mod writer;
 
 pub(crate) use store::LogStore;
+pub(crate) use tail::TailMemory;
 pub(crate) use volume::Volume;
 pub(crate) use writer::{LogWriter, Write};

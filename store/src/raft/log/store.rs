@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use super::{
     LogWriter, Volume, Write,
-    tail::{Receipt, Tail},
+    tail::{Receipt, Tail, TailMemory},
 };
 use crate::{
     Error,
@@ -56,7 +56,7 @@ impl LogStore {
         group: GroupId,
         db: Arc<LogDb>,
         writer: LogWriter,
-        tail_bytes: usize,
+        tails: Arc<TailMemory>,
         volume: Arc<Volume>,
     ) -> Result<Self, Error> {
         let vote = read_fact(&db, group, Fact::Vote, "a vote")?;
@@ -77,7 +77,7 @@ impl LogStore {
             group,
             db,
             writer,
-            tail: Arc::new(Tail::new(tail_bytes)),
+            tail: Arc::new(Tail::new(tails)),
             volume,
             marks: Arc::new(Mutex::new(marks)),
         })

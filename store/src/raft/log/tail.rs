@@ -1,23 +1,53 @@
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use parking_lot::Mutex;
 
 use crate::raft::types::Entry;
 
+/// The memory for the newest entries of all logs of a node. Each log has an equal share.
+pub(crate) struct TailMemory {
+    bytes_max: usize,
+    tails: AtomicUsize,
+}
+
+impl TailMemory {
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self {
+            bytes_max,
+            tails: AtomicUsize::new(0),
+        }
+    }
+
+    fn share(&self) -> usize {
+        self.bytes_max / self.tails.load(Ordering::Relaxed).max(1)
+    }
+}
+
 /// The newest entries of a group's log, readable before they are durable.
 ///
 /// Invariant: the entries are consecutive and end with the log's last one. Only durable ones are ever dropped from the
 /// front, so an entry is in the tail, in the log instance, or in both.
-#[derive(Default)]
 pub(crate) struct Tail {
+    memory: Arc<TailMemory>,
     inner: Mutex<Inner>,
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        self.memory.tails.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Default)]
 struct Inner {
     entries: VecDeque<Entry>,
     bytes: usize,
-    bytes_max: usize,
     /// Entries up to here are on disk.
     written: u64,
     /// Counts truncations: what was appended before the last of them proves nothing about entries here.
@@ -38,12 +68,11 @@ impl Receipt {
 }
 
 impl Tail {
-    pub(crate) fn new(bytes_max: usize) -> Self {
+    pub(crate) fn new(memory: Arc<TailMemory>) -> Self {
+        memory.tails.fetch_add(1, Ordering::Relaxed);
         Self {
-            inner: Mutex::new(Inner {
-                bytes_max,
-                ..Inner::default()
-            }),
+            memory,
+            inner: Mutex::default(),
         }
     }
 
@@ -64,7 +93,8 @@ impl Tail {
             return;
         }
         inner.written = index;
-        while inner.bytes > inner.bytes_max {
+        let bytes_max = self.memory.share();
+        while inner.bytes > bytes_max {
             match inner.entries.front() {
                 Some(entry) if entry.log_id.index <= inner.written => inner.drop_front(),
                 _ => break,

@@ -1,5 +1,7 @@
 //! Keys with values, in buckets of applications.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use kiln_proto::v1::{
     CombineKey, KeyChange, KeyRow, KeyUsage, StorageReply, WriteKeys, combine_key::Combination,
@@ -16,6 +18,9 @@ const EXPIRED_AT_ONCE: usize = 8;
 pub(super) fn write(state: &mut Transaction<'_>, write: &WriteKeys) -> Result<StorageReply, Error> {
     writer::once(state, write.writer.as_ref(), write.at_ns, |state| {
         let mut usage = Usage::load(state, &write.application)?;
+        if !fits(state, &usage, &write.bucket, &write.changes, write.room.as_ref())? {
+            return Ok(refuse(Refusal::KeyQuota));
+        }
         for change in &write.changes {
             put(state, &mut usage, &write.bucket, change)?;
         }
@@ -60,6 +65,10 @@ pub(super) fn combine(state: &mut Transaction<'_>, combine: &CombineKey) -> Resu
             expires_at_ns: found.map_or(0, |row| row.expires_at_ns),
         };
         let mut usage = Usage::load(state, &combine.application)?;
+        let changes = std::slice::from_ref(&change);
+        if !fits(state, &usage, &combine.bucket, changes, combine.room.as_ref())? {
+            return Ok(refuse(Refusal::KeyQuota));
+        }
         put(state, &mut usage, &combine.bucket, &change)?;
         usage.store(state);
         Ok(reply)
@@ -70,6 +79,36 @@ pub(super) fn combine(state: &mut Transaction<'_>, combine: &CombineKey) -> Resu
 fn number(value: &[u8]) -> Result<u64, ()> {
     let text = std::str::from_utf8(value).map_err(|_| ())?;
     text.trim().parse().map_err(|_| ())
+}
+
+/// The changes add no more than there is room for. What adds nothing always fits, also beyond a quota.
+fn fits(
+    state: &Transaction<'_>,
+    usage: &Usage<'_>,
+    bucket: &str,
+    changes: &[KeyChange],
+    room: Option<&KeyUsage>,
+) -> Result<bool, Error> {
+    let Some(room) = room else { return Ok(true) };
+    // Of several changes of one key the last counts.
+    let last: BTreeMap<&str, &KeyChange> = changes
+        .iter()
+        .map(|change| (change.key.as_str(), change))
+        .collect();
+    let (mut added, mut removed) = (KeyUsage::default(), KeyUsage::default());
+    for (name, change) in last {
+        let size = |value: &Bytes| (name.len() + value.len()) as u64;
+        if let Some(row) = state.get(Table::Kv, &rows::key(usage.application, bucket, name))? {
+            removed.keys += 1;
+            removed.bytes += size(&decode(&row)?.value);
+        }
+        if let Some(value) = &change.value {
+            added.keys += 1;
+            added.bytes += size(value);
+        }
+    }
+    let fits = |added: u64, removed: u64, room: u64| added.saturating_sub(removed) <= room;
+    Ok(fits(added.keys, removed.keys, room.keys) && fits(added.bytes, removed.bytes, room.bytes))
 }
 
 fn put(

@@ -128,7 +128,7 @@ pub(super) fn garbage(due_ns: u64, content_id: &[u8]) -> Vec<u8> {
     [GARBAGE_QUEUE, &due_ns.to_be_bytes(), content_id].concat()
 }
 
-/// Prefix of the readers of a content. The content's id has a fixed length.
+/// Prefix of the readers of a content. No content's id is the beginning of another one.
 pub(super) fn pins(content_id: &[u8]) -> Vec<u8> {
     [&[PIN], content_id].concat()
 }
