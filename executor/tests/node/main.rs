@@ -15,4 +15,7 @@ mod memory;
 mod node;
 mod oplog;
 mod rpc;
+#[path = "../shared_guests/mod.rs"]
+mod shared_guests;
+mod toolchains;
 mod waiting;
