@@ -56,13 +56,21 @@ impl Cluster {
     /// # Errors
     /// A step failed or took too long; the nodes' last log lines are part of the message.
     pub async fn start(shape: Shape) -> Result<Self> {
+        Self::start_with(shape, &[]).await
+    }
+
+    /// The same, with variables in the environment of every node.
+    ///
+    /// # Errors
+    /// As [`Cluster::start`].
+    pub async fn start_with(shape: Shape, settings: &[(&str, &str)]) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("kiln-test-").tempdir()?;
         let mut nodes = Vec::new();
         for number in 1..=shape.managers {
-            nodes.push(Node::new(Role::Manager, number, folder.path())?);
+            nodes.push(Node::new(Role::Manager, number, folder.path(), settings)?);
         }
         for number in 1..=shape.executors {
-            nodes.push(Node::new(Role::Executor, number, folder.path())?);
+            nodes.push(Node::new(Role::Executor, number, folder.path(), settings)?);
         }
         let mut cluster = Self {
             shape,
@@ -236,6 +244,17 @@ impl Cluster {
             return position.with_context(|| format!("{address} is a node of this test"));
         }
         bail!("no executor lists the nodes");
+    }
+
+    /// Kills the node that is this process as `kill -9` does, and starts it again.
+    ///
+    /// # Errors
+    /// No node is that process, or it cannot be started.
+    pub fn strike(&mut self, pid: u32) -> Result<()> {
+        let position = self.nodes.iter().position(|node| node.pid() == Some(pid));
+        let position = position.with_context(|| format!("process {pid} is a node of this test"))?;
+        self.kill(position)?;
+        self.restart(position)
     }
 
     /// Kills a node as `kill -9` does.
