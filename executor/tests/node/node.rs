@@ -53,13 +53,18 @@ impl Node {
 
     /// Stops everything and starts again on the same data.
     pub(crate) async fn restart(self) -> Self {
+        let (managers, limits, guest) = (self.managers.clone(), self.limits.clone(), self.guest.clone());
+        Self::open(self.stop().await, managers, limits, guest).await
+    }
+
+    /// Stops everything; the data is left.
+    pub(crate) async fn stop(self) -> TempDir {
         self.executor.shutdown().await;
         self.store.shutdown().await;
         self.serving.abort();
         let _ = self.serving.await;
-        let (data, managers, limits, guest) = (self.data, self.managers, self.limits, self.guest);
         drop((self.executor, self.store, self.workers, self.components));
-        Self::open(data, managers, limits, guest).await
+        self.data
     }
 
     async fn open(data: TempDir, managers: PlayedManagers, limits: Limits, guest: GuestLimits) -> Self {
