@@ -72,6 +72,9 @@ pub struct Node {
     /// It belongs to the managers' group.
     #[prost(bool, tag = "7")]
     pub manager: bool,
+    /// Everywhere it listens.
+    #[prost(string, repeated, tag = "8")]
+    pub listeners: Vec<String>,
 }
 
 impl Node {
