@@ -3,9 +3,10 @@
 use kiln_proto::{
     Error,
     v1::{
-        BootstrapRequest, GetClusterStatusRequest, GetClusterStatusResponse, GetRoutesRequest,
-        GetRoutesResponse, GetStatsRequest, GetStatsResponse, ListNodesRequest, ListShardsRequest, NodeInfo,
-        ShardInfo, shard_manager_service_client::ShardManagerServiceClient,
+        BootstrapRequest, DrainNodeRequest, GetClusterStatusRequest, GetClusterStatusResponse,
+        GetRoutesRequest, GetRoutesResponse, GetStatsRequest, GetStatsResponse, ListNodesRequest,
+        ListShardsRequest, NodeInfo, RebalanceRequest, ShardInfo,
+        shard_manager_service_client::ShardManagerServiceClient,
     },
 };
 
@@ -59,6 +60,31 @@ impl Client {
             .await?;
         self.routes().learn(&routes);
         Ok(routes)
+    }
+
+    /// Marks an executor, so that its shards are moved away, or with `undo` lets it have some again.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` without such an executor; `CONFLICT` when the others could not hold all replicas.
+    pub async fn drain_node(&self, node_id: u64, undo: bool) -> Result<(), Error> {
+        self.call(
+            DrainNodeRequest { node_id, undo },
+            |channel, request| async move { self.clusters(channel).drain_node(request).await },
+        )
+        .await
+        .map(|_| ())
+    }
+
+    /// Has the managers look again at how replicas and owners are spread. Returns how many shards are still to be moved.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when no manager leads.
+    pub async fn rebalance(&self, retry_failed: bool) -> Result<u32, Error> {
+        self.call(RebalanceRequest { retry_failed }, |channel, request| async move {
+            self.clusters(channel).rebalance(request).await
+        })
+        .await
+        .map(|response| response.shards_left)
     }
 
     /// Counters of the node that answers.

@@ -151,7 +151,7 @@ fn cpu() -> Duration {
     let spent = threads.filter_map(|thread| {
         // A thread may end meanwhile.
         let text = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
-        text.split(' ').next()?.parse().ok()
+        text.split(' ').next()?.parse::<u64>().ok()
     });
     Duration::from_nanos(spent.sum())
 }

@@ -99,7 +99,7 @@ impl Executor {
                 };
                 let draining = draining.subscribe();
                 tokio::spawn(attend::attend(
-                    managers,
+                    managers.clone(),
                     shards.clone(),
                     store.clone(),
                     identity,
@@ -107,7 +107,7 @@ impl Executor {
                 ))
                 .abort_handle()
             }
-            None => tokio::spawn(attend::watch_map(managers, view.clone())).abort_handle(),
+            None => tokio::spawn(attend::watch_map(managers.clone(), view.clone())).abort_handle(),
         });
         if store.is_some() {
             tasks.push(tokio::spawn(prefetch::prefetch(registry.clone())).abort_handle());
@@ -132,6 +132,7 @@ impl Executor {
         let api = Arc::new(Api {
             router,
             registry,
+            managers: managers.clone(),
             context: context.clone(),
             enumerator,
             storage,

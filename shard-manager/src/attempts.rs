@@ -64,6 +64,11 @@ impl Attempts {
         attempt.failures
     }
 
+    /// Everything may be tried again at once.
+    pub(crate) fn forget(&mut self) {
+        self.of.clear();
+    }
+
     /// What the plan goes by.
     pub(crate) fn failures(&mut self, now: Instant) -> BTreeMap<StepKey, Failure> {
         self.of

@@ -165,5 +165,6 @@ fn introduction(report: &v1::ExecutorReport) -> Node {
         listeners: report.listeners.clone(),
         executor: !report.manager,
         manager: report.manager,
+        draining: false, // stays what its operator said: `Node::over`
     }
 }

@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::{
     attend, bootstrap,
     inner::Inner,
-    registry,
+    operate, registry,
     route::{self, Route, forwarded, was_forwarded},
 };
 
@@ -85,6 +85,22 @@ impl ShardManagerService for Service {
             .map(|map| Ok(v1::ClusterMap::clone(&map)));
         let stopping = self.inner.stopping.clone().cancelled_owned();
         Ok(Response::new(maps.take_until(stopping).boxed()))
+    }
+
+    async fn drain_node(
+        &self,
+        request: Request<v1::DrainNodeRequest>,
+    ) -> Result<Response<v1::DrainNodeResponse>, Status> {
+        let was_forwarded = was_forwarded(&request);
+        answer(operate::drain(&self.inner, was_forwarded, request.into_inner()).await)
+    }
+
+    async fn rebalance(
+        &self,
+        request: Request<v1::RebalanceRequest>,
+    ) -> Result<Response<v1::RebalanceResponse>, Status> {
+        let was_forwarded = was_forwarded(&request);
+        answer(operate::rebalance(&self.inner, was_forwarded, request.into_inner()).await)
     }
 
     async fn put_blob_chunk(

@@ -11,6 +11,7 @@ use crate::{
     channels::Channels,
     health::{Leases, Roster},
     map::{self, Board, SharedMap},
+    operate::Agenda,
     state::{Change, Command, ControlMachine, Outcome, Reply, View, decode, encode},
 };
 
@@ -33,6 +34,8 @@ pub(crate) struct Lead {
     pub(crate) roster: Mutex<Roster>,
     /// Something has changed: plan again.
     pub(crate) news: Notify,
+    /// What is left to be done, for operators.
+    pub(crate) agenda: Agenda,
     pub(crate) ended: CancellationToken,
 }
 
@@ -61,6 +64,7 @@ impl Inner {
             term,
             roster: Mutex::new(Roster::new(leases, Instant::now(), last_map.as_deref())),
             news: Notify::new(),
+            agenda: Agenda::default(),
             ended: self.stopping.child_token(),
         }
     }

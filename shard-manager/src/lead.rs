@@ -12,9 +12,11 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use crate::{
     act,
     attempts::Attempts,
+    health::Roster,
     inner::{Inner, Lead},
-    plan::{Facts, Step, plan},
-    state::State,
+    operate,
+    plan::{Facts, Liveness, Step, plan},
+    state::{Node, State},
 };
 
 const BARRIER_RETRY_DELAY: Duration = Duration::from_millis(50);
@@ -84,9 +86,14 @@ async fn turn(inner: &Arc<Inner>, lead: &Lead, actions: &mut Actions) -> Result<
         return Ok(());
     }
     inner.publish(lead)?;
+    if lead.agenda.takes_failed_again() {
+        actions.attempts.forget();
+    }
     let facts = observe(&state, lead, actions, Instant::now());
+    let steps = plan(&state, &facts, &inner.options.limits);
+    lead.agenda.tell(operate::shards_left(&state, &facts, &steps));
     let mut assigned = Vec::new();
-    for step in plan(&state, &facts, &inner.options.limits) {
+    for step in steps {
         match step {
             Step::Assign(placements) => assigned.extend(placements),
             step => actions.start(inner, &state, step),
@@ -105,11 +112,19 @@ fn observe(state: &State, lead: &Lead, actions: &mut Actions, now: Instant) -> F
     let executors = state.nodes.values().filter(|node| node.executor);
     Facts {
         nodes: executors
-            .map(|node| (node.id(), roster.liveness(node.id(), now)))
+            .map(|node| (node.id(), liveness(node, &roster, now)))
             .collect(),
         groups: roster.groups(now),
         busy: actions.busy(now),
         failures: actions.attempts.failures(now),
+    }
+}
+
+/// What its operator wants of a node that is there comes before what it asks for itself.
+fn liveness(node: &Node, roster: &Roster, now: Instant) -> Liveness {
+    match roster.liveness(node.id(), now) {
+        Liveness::Alive { .. } if node.draining => Liveness::Draining,
+        liveness => liveness,
     }
 }
 

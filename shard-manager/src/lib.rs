@@ -6,8 +6,8 @@
 //!
 //! Inside: `grpc` takes requests and `route` brings them to the leading manager; `lead` watches and plans there, `act`
 //! carries the steps out, `attempts` remembers which failed; `health` knows the leases, `attend` the streams that renew
-//! them, `map` what readers see of it all; `bootstrap` founds the cluster, `registry` keeps components, `follow` is
-//! what every manager does.
+//! them, `map` what readers see of it all; `bootstrap` founds the cluster, `operate` is what operators ask for, `registry` keeps
+//! components, `follow` is what every manager does.
 
 mod act;
 mod attempts;
@@ -21,6 +21,7 @@ mod inner;
 mod lead;
 mod manager;
 mod map;
+mod operate;
 mod options;
 pub mod plan;
 mod registry;

@@ -160,7 +160,7 @@ fn node_info(
         node_id: node.node_id,
         address: node.address.clone(),
         role: role.into(),
-        status: roster.status(node.id(), node.executor, now).into(),
+        status: status(node, roster, now).into(),
         shards_owned: u32::try_from(owned).unwrap_or(u32::MAX),
         replicas: u32::try_from(replicas).unwrap_or(u32::MAX),
         pid: node.pid,
@@ -168,6 +168,13 @@ fn node_info(
         name: node.name.clone(),
         version: node.version.clone(),
         listeners: node.listeners.clone(),
+    }
+}
+
+fn status(node: &Node, roster: &Roster, now: Instant) -> v1::NodeStatus {
+    match roster.status(node.id(), node.executor, now) {
+        v1::NodeStatus::Alive if node.draining => v1::NodeStatus::Draining,
+        status => status,
     }
 }
 

@@ -7,6 +7,7 @@
 //! * [`crash_points`] – killing the process behind a chosen entry of a worker's oplog
 //! * [`server`] – a server for guests, which counts by idempotency key
 //! * [`load`] – callers with idempotency keys, and what they were told
+//! * [`fleet`] – workers that stay, others that come and go, and lists of them that are checked all the while
 //! * [`storage`] – workers that use keys, and what a history of a swapped number must look like
 //! * [`inspect`] – what must hold at the end: counters, oplogs, replicas
 //! * [`guests`] – where the built components are
@@ -17,6 +18,7 @@
 pub mod caller;
 pub mod cluster;
 pub mod crash_points;
+pub mod fleet;
 pub mod guests;
 pub mod inspect;
 pub mod kiln;

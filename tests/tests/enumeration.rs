@@ -1,164 +1,19 @@
 //! G7: lists are complete and without duplicates while owners die and shards move; what is missing is said.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use futures::TryStreamExt;
-use kiln_client::{Address, Client, Options};
 use kiln_proto::ErrorCode;
-use kiln_proto::v1::{
-    ChangeKind, CountWorkersRequest, CreateWorkerRequest, KeyValue, ListWorkersRequest, WatchWorkersRequest,
-    WorkerRef,
-};
+use kiln_proto::v1::{ChangeKind, CountWorkersRequest, ListWorkersRequest, WatchWorkersRequest, WorkerRef};
 use kiln_tests::cluster::{Cluster, Shape};
-use kiln_tests::guests;
-use kiln_tests::load::Caller;
+use kiln_tests::fleet::{Lists, PATIENCE, STABLE, add_counter, client, create, create_stable, list, stable};
+use kiln_tests::kiln::Kiln;
 use kiln_tests::wait::eventually;
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
-const STABLE: usize = 200;
 const FAULTS_FOR: Duration = Duration::from_secs(15);
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Every fourth stable worker is in the group that filters pick.
-const GROUPS: usize = 4;
-
-fn client(endpoints: &[String]) -> Result<Client> {
-    let mut options = Options::new(Address::parse_list(&endpoints.join(","))?);
-    options.deadline = PATIENCE;
-    options.first_contact = PATIENCE;
-    Ok(Client::new(options)?)
-}
-
-fn stable(number: usize) -> String {
-    format!("stable-{number:03}")
-}
-
-async fn create(client: &Client, worker: &str, group: usize) -> Result<()> {
-    let request = CreateWorkerRequest {
-        worker: Some(WorkerRef {
-            component: "counter".into(),
-            worker: worker.into(),
-        }),
-        env: vec![KeyValue {
-            key: "GROUP".into(),
-            value: group.to_string(),
-        }],
-        ignore_existing: true,
-        ..Default::default()
-    };
-    client
-        .create_worker(request)
-        .await
-        .with_context(|| format!("create {worker}"))?;
-    Ok(())
-}
-
-async fn create_stable(client: &Client) -> Result<()> {
-    futures::stream::iter((0..STABLE).map(Ok))
-        .try_for_each_concurrent(16, async |number| {
-            create(client, &stable(number), number % GROUPS).await
-        })
-        .await
-}
-
-async fn add_counter(cluster: &Cluster) -> Result<()> {
-    let file = guests::path("counter");
-    let file = file.to_str().context("a path in UTF-8")?;
-    let command = ["component", "add", "counter", file, "--index-env", "GROUP"];
-    cluster.kiln(1)?.json(&command).await?;
-    Ok(())
-}
-
-/// A list of the whole component, in one of the ways that there are.
-async fn list(client: &Client, filters: &[&str], limit: u32) -> Result<Vec<String>> {
-    let mut request = ListWorkersRequest {
-        component: "counter".into(),
-        filters: filters.iter().map(|filter| (*filter).to_owned()).collect(),
-        precise: true,
-        limit,
-        ..Default::default()
-    };
-    let mut names = Vec::new();
-    if limit == 0 {
-        let mut pages = client.stream_workers(request);
-        while let Some(page) = pages.next().await? {
-            names.extend(page.workers.into_iter().map(|worker| worker.worker));
-        }
-        return Ok(names);
-    }
-    loop {
-        let page = client.list_workers(request.clone()).await?;
-        names.extend(page.workers.into_iter().map(|worker| worker.worker));
-        if page.cursor.is_empty() {
-            return Ok(names);
-        }
-        request.cursor = page.cursor;
-    }
-}
-
-/// Every stable worker that is looked for is there once, and no other one twice.
-fn check(names: &[String], group: Option<usize>) -> Result<()> {
-    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-    for name in names {
-        *seen.entry(name).or_default() += 1;
-    }
-    let twice: Vec<_> = seen.iter().filter(|(_, count)| **count > 1).collect();
-    ensure!(twice.is_empty(), "listed more than once: {twice:?}");
-    let expected = (0..STABLE).filter(|number| group.is_none_or(|group| number % GROUPS == group));
-    let missed: Vec<_> = expected
-        .map(stable)
-        .filter(|name| !seen.contains_key(name.as_str()))
-        .collect();
-    ensure!(missed.is_empty(), "not listed: {missed:?}");
-    Ok(())
-}
-
-/// Other workers come, work and go while lists are read.
-async fn churn(client: Client, caller: Caller, stop: Arc<AtomicBool>) {
-    for turn in 0.. {
-        if stop.load(Ordering::Relaxed) {
-            return;
-        }
-        let name = format!("fleeting-{}", turn % 50);
-        // A fault may be met; what matters is only that something changes.
-        let _ = create(&client, &name, turn % GROUPS).await;
-        let _ = caller.increment(&stable(turn % STABLE), "").await;
-        let worker = WorkerRef {
-            component: "counter".into(),
-            worker: format!("fleeting-{}", (turn + 25) % 50),
-        };
-        let _ = client.delete_worker(worker).await;
-    }
-}
-
-async fn list_until(
-    endpoints: Vec<String>,
-    number: usize,
-    stop: Arc<AtomicBool>,
-    lists: Arc<AtomicUsize>,
-) -> Result<()> {
-    let client = client(&endpoints)?;
-    while !stop.load(Ordering::Relaxed) {
-        let limit = if number == 0 {
-            0
-        } else {
-            rand::rng().random_range(1..60)
-        };
-        let (filters, group): (&[&str], _) = match rand::rng().random_range(0..3) {
-            0 => (&[], None),
-            1 => (&["env.GROUP = 2"], Some(2)),
-            _ => (&["name startswith stable"], None),
-        };
-        let names = list(&client, filters, limit).await?;
-        check(&names, group).with_context(|| format!("filters {filters:?}, {limit} a page"))?;
-        lists.fetch_add(1, Ordering::Relaxed);
-    }
-    Ok(())
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lists_are_complete_while_owners_are_killed_and_shards_move() -> Result<()> {
@@ -168,12 +23,7 @@ async fn lists_are_complete_while_owners_are_killed_and_shards_move() -> Result<
     let client = client(&endpoints)?;
     create_stable(&client).await?;
 
-    let (stop, lists) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
-    let caller = Caller::new(&endpoints, 0, Duration::from_secs(5))?;
-    let churning = tokio::spawn(churn(client.clone(), caller, stop.clone()));
-    let listing: Vec<_> = (0..3)
-        .map(|number| tokio::spawn(list_until(endpoints.clone(), number, stop.clone(), lists.clone())))
-        .collect();
+    let lists = Lists::start(&endpoints)?;
     let began = Instant::now();
     let mut kills = 0;
     while began.elapsed() < FAULTS_FOR {
@@ -182,23 +32,15 @@ async fn lists_are_complete_while_owners_are_killed_and_shards_move() -> Result<
             cluster.owner_of("counter", &worker).await.map(Some)
         });
         let owner = owner.await?;
-        let before = lists.load(Ordering::Relaxed);
         cluster.kill(owner)?;
         kills += 1;
         // Lists go on while the node is dead.
-        eventually("a list that was begun since is complete", PATIENCE, async || {
-            Ok((lists.load(Ordering::Relaxed) >= before + 4).then_some(()))
-        })
-        .await?;
+        lists.go_on().await?;
         cluster.restart(owner)?;
         cluster.ready().await?;
     }
-    stop.store(true, Ordering::Relaxed);
-    for listing in listing {
-        listing.await??;
-    }
-    churning.await?;
-    eprintln!("{kills} kills, {} lists", lists.load(Ordering::Relaxed));
+    let lists = lists.finish().await?;
+    eprintln!("{kills} kills, {lists} lists");
 
     let counted = client
         .count_workers(CountWorkersRequest {
@@ -210,6 +52,69 @@ async fn lists_are_complete_while_owners_are_killed_and_shards_move() -> Result<
     let all = list(&client, &[], 0).await?;
     assert_eq!(counted.count, all.len() as u64, "counters agree with the rows");
     cluster.finish()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_are_complete_while_nodes_are_drained_killed_and_filled_again() -> Result<()> {
+    let shape = Shape {
+        managers: 1,
+        executors: 5,
+        ..Shape::default()
+    };
+    let mut cluster = Cluster::start(shape).await?;
+    add_counter(&cluster).await?;
+    create_stable(&client(&cluster.endpoints())?).await?;
+    let kiln = cluster.kiln(1)?;
+    let address = |number: usize| cluster.executor(number).address.to_string();
+    let (third, fourth, fifth) = (address(3), address(4), address(5));
+    // Only nodes that are not going to be away are asked.
+    let lists = Lists::start(&cluster.endpoints()[..2])?;
+    assert!(
+        replicas(&kiln, &fifth).await? > 0,
+        "there is something to move away"
+    );
+
+    for leaving in [&fifth, &fourth] {
+        kiln.json(&["cluster", "drain", leaving]).await?;
+        assert_eq!(
+            replicas(&kiln, leaving).await?,
+            0,
+            "a command returns once it is true"
+        );
+        lists.go_on().await?;
+    }
+    let (code, refusal) = kiln.refused(&["cluster", "drain", &third]).await?;
+    assert_eq!(
+        (code, refusal.code.as_str()),
+        (4, "conflict"),
+        "three replicas need three nodes"
+    );
+    assert!(refusal.hint.contains("add an executor"), "{}", refusal.hint);
+
+    // Nobody misses the drained one; of the others one is dead, while the fourth is filled again.
+    let executors = cluster.executors();
+    cluster.kill(executors.end - 1)?;
+    cluster.kill(executors.start + 2)?;
+    lists.go_on().await?;
+    kiln.json(&["cluster", "drain", &fourth, "--undo"]).await?;
+    lists.go_on().await?;
+    cluster.restart(executors.start + 2)?;
+    cluster.restart(executors.end - 1)?;
+    cluster.ready().await?;
+    kiln.json(&["cluster", "rebalance"]).await?;
+    assert!(replicas(&kiln, &fourth).await? > 0, "it has shards again");
+    assert_eq!(replicas(&kiln, &fifth).await?, 0, "a drain outlives a restart");
+    lists.go_on().await?;
+    eprintln!("{} lists", lists.finish().await?);
+    cluster.finish()
+}
+
+async fn replicas(kiln: &Kiln, address: &str) -> Result<u64> {
+    let nodes = kiln.json(&["cluster", "nodes"]).await?;
+    let nodes = nodes.as_array().context("a list of nodes")?;
+    let node = nodes.iter().find(|node| node["address"] == address);
+    node.and_then(|node| node["replicas"].as_u64())
+        .with_context(|| format!("{address} is listed"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

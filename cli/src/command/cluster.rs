@@ -1,14 +1,23 @@
 //! `kiln cluster`: found a cluster and look at it.
 
+use std::time::Duration;
+
 use clap::Subcommand;
 use kiln_client::{Address, Client, Options};
 use kiln_proto::{
+    Error,
     convert::json,
-    v1::{BootstrapRequest, GetClusterStatusResponse},
+    v1::{BootstrapRequest, GetClusterStatusResponse, NodeInfo},
 };
 use serde_json::Value as Json;
 
-use crate::{args::Global, output::Table};
+use crate::{
+    args::Global,
+    output::{Progress, Table},
+};
+
+/// How often a command that waits for the cluster looks.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -22,6 +31,23 @@ pub(crate) enum Command {
     Nodes,
     /// List shards with their owner
     Shards,
+    /// Move all shards away from an executor and wait until it holds none, so that it can be taken away for good
+    ///
+    /// A node that only restarts needs no drain: it hands its shards over when it is stopped.
+    ///
+    /// Example: kiln cluster drain kiln-4
+    Drain(Drain),
+    /// Retry what failed, and wait until replicas and owners are spread evenly
+    Rebalance,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Drain {
+    /// Number, name or address of the executor, as `kiln cluster nodes` shows them
+    node: String,
+    /// Let it have shards again
+    #[arg(long)]
+    undo: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -43,6 +69,8 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
         Command::Status => status(global).await,
         Command::Nodes => nodes(global).await,
         Command::Shards => shards(global).await,
+        Command::Drain(args) => drain(global, &args).await,
+        Command::Rebalance => rebalance(global).await,
     }
 }
 
@@ -99,6 +127,71 @@ fn describe(status: &GetClusterStatusResponse) -> String {
             .map(|problem| format!("problem    {problem}")),
     );
     lines.join("\n")
+}
+
+async fn drain(global: &Global, args: &Drain) -> anyhow::Result<()> {
+    let client = global.client()?;
+    let node = find(&client.nodes().await?, &args.node)?.node_id;
+    client.drain_node(node, args.undo).await?;
+    let mut done = serde_json::json!({ "node": json::node_id(node), "draining": !args.undo });
+    if args.undo {
+        return global
+            .output()
+            .print(&done, || format!("node {} can have shards again", args.node));
+    }
+    let bar = Progress::spinner("moving its shards away");
+    loop {
+        let nodes = client.nodes().await?;
+        let node = find(&nodes, &args.node)?;
+        if node.shards_owned == 0 && node.replicas == 0 {
+            break;
+        }
+        bar.message(&format!(
+            "it owns {} shards and has replicas of {}",
+            node.shards_owned, node.replicas
+        ));
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+    bar.finish();
+    done["replicas"] = 0.into();
+    global.output().print(&done, || {
+        format!(
+            "node {} holds no shards any more and can be stopped for good",
+            args.node
+        )
+    })
+}
+
+/// The node of that number, name or address.
+fn find<'a>(nodes: &'a [NodeInfo], wanted: &str) -> Result<&'a NodeInfo, Error> {
+    let is_it = |node: &&NodeInfo| {
+        node.name == wanted || node.address == wanted || json::node_id(node.node_id) == wanted
+    };
+    let mut found = nodes.iter().filter(is_it);
+    match (found.next(), found.next()) {
+        (Some(node), None) => Ok(node),
+        (Some(_), Some(_)) => Err(Error::invalid(format!("several nodes are called {wanted}"))
+            .with_hint("name it by its number, the first column of `kiln cluster nodes`")),
+        (None, _) => Err(Error::not_found(format!("there is no node {wanted}"))
+            .with_hint("`kiln cluster nodes` lists them with number, name and address")),
+    }
+}
+
+async fn rebalance(global: &Global) -> anyhow::Result<()> {
+    let client = global.client()?;
+    let bar = Progress::spinner("looking at how shards are spread");
+    let mut left = client.rebalance(true).await?;
+    let most = left;
+    while left > 0 {
+        bar.message(&format!("{left} shards are still to be moved"));
+        tokio::time::sleep(POLL_INTERVAL).await;
+        left = client.rebalance(false).await?;
+    }
+    bar.finish();
+    global.output().print(
+        &serde_json::json!({ "shardsFoundOutOfPlace": most, "shardsLeft": 0 }),
+        || "replicas and owners are spread evenly".to_owned(),
+    )
 }
 
 async fn nodes(global: &Global) -> anyhow::Result<()> {

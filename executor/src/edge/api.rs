@@ -7,6 +7,7 @@ use crate::{
     context::Context,
     enumerate::Enumerator,
     fork::Fork,
+    managers::Managers,
     operations::{Invocation, On},
     registry::{NewVersion, Registry},
     requests::named,
@@ -18,6 +19,7 @@ use crate::{
 pub(crate) struct Api {
     pub(crate) router: Arc<Router>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) managers: Arc<Managers>,
     pub(crate) context: Arc<Context>,
     pub(crate) enumerator: Arc<Enumerator>,
     pub(crate) storage: Storage,

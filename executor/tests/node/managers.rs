@@ -181,6 +181,20 @@ impl ShardManagerService for PlayedManagers {
         Ok(Response::new(Box::pin(tokio_stream::iter(chunks))))
     }
 
+    async fn drain_node(
+        &self,
+        _request: Request<v1::DrainNodeRequest>,
+    ) -> Result<Response<v1::DrainNodeResponse>, Status> {
+        Err(Status::unimplemented("played"))
+    }
+
+    async fn rebalance(
+        &self,
+        _request: Request<v1::RebalanceRequest>,
+    ) -> Result<Response<v1::RebalanceResponse>, Status> {
+        Err(Status::unimplemented("played"))
+    }
+
     async fn bootstrap(
         &self,
         _request: Request<v1::BootstrapRequest>,

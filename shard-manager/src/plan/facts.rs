@@ -90,7 +90,7 @@ impl Facts {
     }
 
     /// A move is under way.
-    pub(super) fn is_moving(&self, shard: ShardId, placement: &Placement) -> bool {
+    pub(crate) fn is_moving(&self, shard: ShardId, placement: &Placement) -> bool {
         let unsettled = || {
             self.groups
                 .get(&shard)

@@ -9,7 +9,8 @@ use kiln_store::{Error, Machine, Table, Transaction};
 use super::{
     components, keys,
     records::{
-        Change, Command, Found, Node, Outcome, Placement, PutChunk, Reply, SetPlacements, decode, encode,
+        Change, Command, Found, Node, Outcome, Placement, PutChunk, Reply, SetDraining, SetPlacements,
+        decode, encode,
     },
 };
 
@@ -30,6 +31,7 @@ impl Machine for ControlMachine {
             Change::SetNode(node) => apply_node(state, node),
             Change::SetPlacements(placements) => apply_placements(state, &placements),
             Change::PutChunk(chunk) => apply_chunk(state, chunk),
+            Change::SetDraining(wish) => apply_draining(state, &wish),
             Change::Register(register) => components::apply_register(state, register),
         }?;
         let outcome = applied.unwrap_or_else(|refusal| Some(Outcome::Refused(detail(refusal))));
@@ -79,6 +81,25 @@ fn apply_node(state: &mut Transaction<'_>, node: Node) -> Applied {
         count_revision(state)?;
     }
     Ok(Ok(None))
+}
+
+fn apply_draining(state: &mut Transaction<'_>, wish: &SetDraining) -> Applied {
+    let key = keys::node(NodeId(wish.node_id));
+    let Some(bytes) = state.get(Table::Control, &key)? else {
+        return Ok(Err(unknown_node(NodeId(wish.node_id))));
+    };
+    let mut node: Node = decode(bytes, "a node record")?;
+    if node.draining != wish.draining {
+        node.draining = wish.draining;
+        state.put(Table::Control, key, encode(&node));
+        count_revision(state)?;
+    }
+    Ok(Ok(None))
+}
+
+/// No node of that id has ever attended.
+pub(crate) fn unknown_node(node: NodeId) -> Refusal {
+    Refusal::not_found(format!("there is no executor {node}")).with_hint("`kiln cluster nodes` lists them")
 }
 
 fn apply_placements(state: &mut Transaction<'_>, placements: &SetPlacements) -> Applied {

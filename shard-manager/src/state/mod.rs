@@ -8,9 +8,10 @@ mod view;
 
 pub(crate) use components::{blob_chunks, chunk, find, list};
 pub use machine::ControlMachine;
-pub(crate) use machine::already_founded;
+pub(crate) use machine::{already_founded, unknown_node};
 pub(crate) use records::{
-    Change, Command, Found, Outcome, PutChunk, Register, Reply, SetPlacements, ShardPlacement, decode, encode,
+    Change, Command, Found, Outcome, PutChunk, Register, Reply, SetDraining, SetPlacements, ShardPlacement,
+    decode, encode,
 };
 pub use records::{Cluster, Node, Placement, State};
 pub(crate) use view::View;

@@ -72,18 +72,22 @@ pub struct Node {
     /// It belongs to the managers' group.
     #[prost(bool, tag = "7")]
     pub manager: bool,
+    /// An operator wants its shards elsewhere.
+    #[prost(bool, tag = "8")]
+    pub draining: bool,
     /// Everywhere it listens.
-    #[prost(string, repeated, tag = "8")]
+    #[prost(string, repeated, tag = "9")]
     pub listeners: Vec<String>,
 }
 
 impl Node {
-    /// This introduction on top of what was known: a role once taken stays.
+    /// This introduction on top of what was known: a role once taken stays, and so does an operator's wish.
     #[must_use]
     pub fn over(mut self, known: Option<&Self>) -> Self {
         if let Some(known) = known {
             self.executor |= known.executor;
             self.manager |= known.manager;
+            self.draining = known.draining;
         }
         self
     }
@@ -190,7 +194,7 @@ pub(crate) struct Token {
 /// A change of the control state: one Raft entry.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Command {
-    #[prost(oneof = "Change", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "Change", tags = "1, 2, 3, 4, 5, 7")]
     pub change: Option<Change>,
 }
 
@@ -206,6 +210,8 @@ pub(crate) enum Change {
     PutChunk(PutChunk),
     #[prost(message, tag = "5")]
     Register(Register),
+    #[prost(message, tag = "7")]
+    SetDraining(SetDraining),
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]
@@ -228,6 +234,14 @@ pub(crate) struct ShardPlacement {
     pub shard: u32,
     #[prost(message, required, tag = "2")]
     pub placement: Placement,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(crate) struct SetDraining {
+    #[prost(uint64, tag = "1")]
+    pub node_id: u64,
+    #[prost(bool, tag = "2")]
+    pub draining: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]

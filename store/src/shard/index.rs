@@ -69,32 +69,55 @@ pub(super) fn with_number(mut prefix: Vec<u8>, number: WorkerNumber) -> Vec<u8> 
 
 type IndexRow = (Vec<u8>, Vec<u8>);
 
-fn rows(facts: Facts, component: ComponentId, number: WorkerNumber) -> Vec<IndexRow> {
-    let version = facts.version.to_be_bytes();
-    let created = facts.created_at_ns.to_be_bytes();
-    let by_creation = [creation_prefix(component), created.to_vec()].concat();
-    let mut rows = vec![
-        (
-            with_number(status_prefix(component, facts.status), number),
-            [version, created].concat(),
-        ),
-        (
-            with_number(version_prefix(component, facts.version), number),
-            created.to_vec(),
-        ),
-        (with_number(by_creation, number), version.to_vec()),
-    ];
-    if facts.is_unfinished {
-        rows.push((with_number(vec![UNFINISHED], number), Vec::new()));
-    }
-    if let Some(at_ns) = facts.wake_at_ns {
-        let sleeping = [&[SLEEPING], at_ns.to_be_bytes().as_slice()].concat();
-        rows.push((with_number(sleeping, number), Vec::new()));
-    }
-    rows
+/// The rows of one worker of a component.
+#[derive(Clone, Copy)]
+struct Rows {
+    component: ComponentId,
+    number: WorkerNumber,
 }
 
-/// Moves a worker's index rows from what it was to what it is. Rows that stay the same are not touched.
+impl Rows {
+    fn by_status(self, facts: Facts) -> IndexRow {
+        let shown = [facts.version.to_be_bytes(), facts.created_at_ns.to_be_bytes()].concat();
+        (
+            with_number(status_prefix(self.component, facts.status), self.number),
+            shown,
+        )
+    }
+
+    fn by_version(self, facts: Facts) -> IndexRow {
+        let prefix = version_prefix(self.component, facts.version);
+        (
+            with_number(prefix, self.number),
+            facts.created_at_ns.to_be_bytes().to_vec(),
+        )
+    }
+
+    fn by_creation(self, facts: Facts) -> IndexRow {
+        let created = facts.created_at_ns.to_be_bytes();
+        let prefix = [creation_prefix(self.component).as_slice(), &created].concat();
+        (
+            with_number(prefix, self.number),
+            facts.version.to_be_bytes().to_vec(),
+        )
+    }
+
+    fn unfinished(self, facts: Facts) -> Option<IndexRow> {
+        facts
+            .is_unfinished
+            .then(|| (with_number(vec![UNFINISHED], self.number), Vec::new()))
+    }
+
+    fn sleeping(self, facts: Facts) -> Option<IndexRow> {
+        let prefix = |at_ns: u64| [SLEEPING_PREFIX, at_ns.to_be_bytes().as_slice()].concat();
+        facts
+            .wake_at_ns
+            .map(|at_ns| (with_number(prefix(at_ns), self.number), Vec::new()))
+    }
+}
+
+/// Moves a worker's index rows from what it was to what it is. Rows that stay the same are neither made nor touched:
+/// most changes are of the status alone.
 pub(super) fn update(
     state: &mut Transaction<'_>,
     component: ComponentId,
@@ -102,17 +125,36 @@ pub(super) fn update(
     old: Option<Facts>,
     new: Option<Facts>,
 ) {
-    let old = old.map_or_else(Vec::new, |old| rows(old, component, number));
-    let new = new.map_or_else(Vec::new, |new| rows(new, component, number));
-    for row in &old {
-        if !new.iter().any(|other| other.0 == row.0) {
-            state.delete(Table::Index, row.0.clone());
-        }
+    let rows = Rows { component, number };
+    let is_same = |shown: fn(Facts) -> [u64; 3]| old.map(shown) == new.map(shown);
+    if !is_same(|facts| [facts.status as u64, facts.version, facts.created_at_ns]) {
+        move_row(state, old, new, |facts| Some(rows.by_status(facts)));
     }
-    for row in new {
-        if !old.contains(&row) {
-            state.put(Table::Index, row.0, row.1);
-        }
+    if !is_same(|facts| [0, facts.version, facts.created_at_ns]) {
+        move_row(state, old, new, |facts| Some(rows.by_version(facts)));
+        move_row(state, old, new, |facts| Some(rows.by_creation(facts)));
+    }
+    move_row(state, old, new, |facts| rows.unfinished(facts));
+    move_row(state, old, new, |facts| rows.sleeping(facts));
+}
+
+fn move_row(
+    state: &mut Transaction<'_>,
+    old: Option<Facts>,
+    new: Option<Facts>,
+    row: impl Fn(Facts) -> Option<IndexRow>,
+) {
+    let (old, new) = (old.and_then(&row), new.and_then(&row));
+    if old == new {
+        return;
+    }
+    if let Some((key, _)) = old
+        && new.as_ref().is_none_or(|new| new.0 != key)
+    {
+        state.delete(Table::Index, key);
+    }
+    if let Some((key, value)) = new {
+        state.put(Table::Index, key, value);
     }
 }
 

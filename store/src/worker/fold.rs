@@ -68,11 +68,16 @@ impl Fold {
         self.record.updated_at_ns = entry.timestamp_ns;
     }
 
-    /// A deleted entry. An invocation that was begun there does not wait again, although it was accepted before.
+    /// A deleted entry. An invocation or an update that was begun there does not wait again, although it was accepted
+    /// before.
     fn pass_deleted(&mut self, index: u64, entry: &OplogEntry) {
         self.pass(index, entry);
-        if let Some(Entry::ExportedFunctionInvoked(invoked)) = &entry.entry {
-            self.cancelled(&invoked.idempotency_key);
+        match &entry.entry {
+            Some(Entry::ExportedFunctionInvoked(invoked)) => self.cancelled(&invoked.idempotency_key),
+            Some(Entry::PendingUpdate(update)) if update.snapshot.is_some() => {
+                self.leave_queue(update.target_version);
+            }
+            _ => {}
         }
     }
 

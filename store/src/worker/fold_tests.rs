@@ -374,6 +374,11 @@ fn a_snapshot_takes_the_place_of_what_came_before_it() {
     // Taken back, the worker begins at its beginning again.
     let back = fold(&[create(), manual(), snapshot(), successful, revert(3, 4)]).record;
     assert_eq!((back.component_version, back.snapshot_index), (3, 0));
+    assert_eq!(
+        back.pending_invocations,
+        [],
+        "what was undone does not happen again"
+    );
     assert_eq!(regions(&back), []);
 
     let noop = empty(Entry::NoOp);

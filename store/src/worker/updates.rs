@@ -84,7 +84,7 @@ impl Fold {
     }
 
     /// Removes an update from the queue of invocations and returns its token.
-    fn leave_queue(&mut self, target_version: u64) -> bytes::Bytes {
+    pub(super) fn leave_queue(&mut self, target_version: u64) -> bytes::Bytes {
         let queue = &mut self.record.pending_invocations;
         let at = queue
             .iter()

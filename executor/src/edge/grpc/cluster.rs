@@ -6,10 +6,12 @@ use kiln_proto::{
 };
 use tonic::{Request, Response, Status};
 
-use crate::{edge::Api, route::Map};
+use crate::{edge::Api, managers::ManagerClient, route::Map};
 
 /// How long the status of the cluster waits for the shards to say what they store.
 const USAGE_PATIENCE: Duration = Duration::from_secs(2);
+/// How long an operator's wish waits for managers that can take it: longer than an election takes.
+const MANAGERS_PATIENCE: Duration = Duration::from_secs(10);
 
 /// `kiln.v1.ClusterService`.
 pub(super) struct Cluster(pub(super) Arc<Api>);
@@ -80,6 +82,26 @@ impl ClusterService for Cluster {
             shards: map.wire.shards.iter().map(route).collect(),
             nodes: map.wire.nodes.iter().map(address).collect(),
         }))
+    }
+
+    async fn drain_node(
+        &self,
+        request: Request<v1::DrainNodeRequest>,
+    ) -> Result<Response<v1::DrainNodeResponse>, Status> {
+        let request = request.into_inner();
+        let ask = |mut manager: ManagerClient| async move { manager.drain_node(request).await };
+        let managers = &self.0.managers;
+        Ok(Response::new(managers.call(MANAGERS_PATIENCE, ask).await?))
+    }
+
+    async fn rebalance(
+        &self,
+        request: Request<v1::RebalanceRequest>,
+    ) -> Result<Response<v1::RebalanceResponse>, Status> {
+        let request = request.into_inner();
+        let ask = |mut manager: ManagerClient| async move { manager.rebalance(request).await };
+        let managers = &self.0.managers;
+        Ok(Response::new(managers.call(MANAGERS_PATIENCE, ask).await?))
     }
 
     async fn get_stats(
@@ -172,7 +194,11 @@ fn problems(map: &Map) -> Vec<String> {
     if !ownerless.is_empty() {
         problems.push(format!("nobody owns the shards {}", ownerless.join(", ")));
     }
-    for node in wire.nodes.iter().filter(|node| node.status() == NodeStatus::Dead) {
+    // An executor that was drained, or replaced, and then went away is missed by nobody.
+    let is_missed = |node: &&v1::NodeInfo| {
+        node.status() == NodeStatus::Dead && (node.replicas > 0 || node.role() != NodeRole::Executor)
+    };
+    for node in wire.nodes.iter().filter(is_missed) {
         let name = if node.name.is_empty() {
             node.node_id.to_string()
         } else {
