@@ -44,6 +44,9 @@ pub(crate) struct Args {
     /// Addresses of all managers, separated by commas
     #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',')]
     managers: Option<Vec<String>>,
+    /// Where the cluster can be reached besides its nodes' own listeners, separated by commas: closed to guests
+    #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',')]
+    edges: Option<Vec<String>>,
     /// What is logged: error, warn, info, debug, trace, or directives like info,kiln_store=debug
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
@@ -66,6 +69,7 @@ impl Args {
         set("node.advertise", self.advertise.map(Into::into));
         set("node.http", self.http.map(Into::into));
         set("cluster.managers", self.managers.map(Into::into));
+        set("cluster.edges", self.edges.map(Into::into));
         set("log.level", self.log_level.map(Into::into));
         config::load(self.config.as_deref(), Flags(flags))
     }

@@ -32,6 +32,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
     pub(crate) address: String,
+    pub(crate) listeners: Vec<String>,
     pub(crate) name: String,
 }
 
@@ -158,6 +159,7 @@ impl Attendance {
         ExecutorReport {
             node_id: self.store.node_id().0,
             address: self.identity.address.clone(),
+            listeners: self.identity.listeners.clone(),
             name: self.identity.name.clone(),
             pid: std::process::id(),
             version: kiln_proto::VERSION.to_owned(),

@@ -43,7 +43,8 @@ impl Api {
     /// Follows a worker from an index on, or from a little before now.
     ///
     /// # Errors
-    /// `NOT_FOUND` without such a worker.
+    /// `NOT_FOUND` without such a worker, `CONFLICT` when it is interrupted: nothing comes of it until it is resumed. One that
+    /// takes a stream up again behind an index still gets what was before.
     pub(crate) async fn connect(
         self: &Arc<Self>,
         worker: Option<&v1::WorkerRef>,
@@ -59,7 +60,12 @@ impl Api {
             .router
             .route(shard, patience, On::new(worker.clone(), question))
             .await?;
-        let last = found.worker.map_or(0, |found| found.oplog_index);
+        let found = found.worker.unwrap_or_default();
+        if from.is_none() && found.status() == v1::WorkerStatus::WorkerInterrupted {
+            return Err(Error::conflict(format!("worker {worker} is interrupted"))
+                .with_hint("resume it first with `kiln worker resume`, or read its oplog"));
+        }
+        let last = found.oplog_index;
         let (events, receiver) = mpsc::channel(BUFFERED_EVENTS);
         let follower = Follower {
             api: self.clone(),

@@ -22,6 +22,7 @@ use crate::{
     initial_files::FileCache,
     managers::Managers,
     metrics::Metrics,
+    own_listeners::OwnListeners,
     prefetch,
     registry::Registry,
     route::{Channels, ClusterView, Router},
@@ -84,14 +85,17 @@ impl Executor {
             chunk_slots: Semaphore::new(CHUNKS_UNDER_WAY),
             storage: OnceLock::new(),
         });
+        let own_listeners = own_listeners(&options, view.clone());
         let shards = Arc::new(Shards::new(store.cloned(), context.clone()));
         resume(&shards, store).await?;
         let draining = watch::Sender::new(false);
         let mut tasks = vec![tokio::spawn(sweep::sweep(shards.clone())).abort_handle()];
+        tasks.push(tokio::spawn(own_listeners.keep_closed()).abort_handle());
         tasks.push(match store {
             Some(store) => {
                 let identity = Identity {
                     address: options.address,
+                    listeners: options.listeners,
                     name: options.name,
                 };
                 let draining = draining.subscribe();
@@ -204,6 +208,12 @@ async fn components(options: &Options) -> Result<Components, Error> {
     let built = tokio::task::spawn_blocking(build).await;
     let built = built.map_err(|_| Error::internal("the set-up of the wasm engine was aborted"))?;
     built.map_err(|error| Error::internal(error.to_string()).with_hint(describe(&options.cache_dir)))
+}
+
+fn own_listeners(options: &Options, view: Arc<ClusterView>) -> OwnListeners {
+    let told = [&options.listeners, &options.managers, &options.edges];
+    let closed = options.host.network.egress.own.clone();
+    OwnListeners::new(closed, view, told.into_iter().flatten().cloned())
 }
 
 fn describe(cache_dir: &Path) -> String {

@@ -8,6 +8,7 @@
 //! * `route` – from a worker's name to the node that owns it; retries until the caller's deadline
 //! * `attend`, `managers`, `registry` – the lease, the map and the components, from the shard managers
 //! * `prefetch` – compiles new components before they are called
+//! * `own_listeners` – keeps guests away from the cluster's own listeners
 //! * `shard` – replicas on this node: opened when led, closed at once when not, recovered, reconciled with the map
 //! * `way_out` – from a worker to others: what the host asks of the cluster
 //! * `storage` – keys and blobs of applications, over all shards
@@ -41,6 +42,7 @@ mod operations;
 mod oplog_page;
 pub mod oplog_query;
 mod options;
+mod own_listeners;
 mod prefetch;
 mod registry;
 pub mod replay;

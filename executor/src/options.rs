@@ -10,6 +10,10 @@ use crate::{
 pub struct Options {
     /// Where other nodes and clients reach this node's gRPC listener, as `host:port`.
     pub address: String,
+    /// Everywhere this node listens, as `host:port`, also at addresses that only its own machine can use: closed to guests.
+    pub listeners: Vec<String>,
+    /// Where the cluster can be reached besides its nodes' own listeners: edges, load balancers. Closed to guests.
+    pub edges: Vec<String>,
     /// The node's name for people.
     pub name: String,
     /// Addresses of shard managers; any of them will do, the map names the others.
@@ -63,6 +67,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             address: String::new(),
+            listeners: Vec::new(),
+            edges: Vec::new(),
             name: String::new(),
             managers: Vec::new(),
             cache_dir: PathBuf::from("kiln-data/components"),

@@ -162,6 +162,7 @@ fn introduction(report: &v1::ExecutorReport) -> Node {
         name: report.name.clone(),
         pid: report.pid,
         version: report.version.clone(),
+        listeners: report.listeners.clone(),
         executor: !report.manager,
         manager: report.manager,
         draining: false, // stays what its operator said: `Node::over`

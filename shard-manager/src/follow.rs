@@ -108,6 +108,7 @@ fn report(inner: &Inner) -> v1::ExecutorReport {
     v1::ExecutorReport {
         node_id: inner.store.node_id().0,
         address: inner.options.address.clone(),
+        listeners: inner.options.listeners.clone(),
         name: inner.options.name.clone(),
         pid: std::process::id(),
         version: kiln_proto::VERSION.to_owned(),

@@ -167,6 +167,7 @@ fn node_info(
         manager_leader: node.id() == leader,
         name: node.name.clone(),
         version: node.version.clone(),
+        listeners: node.listeners.clone(),
     }
 }
 

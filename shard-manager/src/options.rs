@@ -7,6 +7,8 @@ use crate::plan::Limits;
 pub struct Options {
     /// Where other nodes and clients reach this node, as `host:port`.
     pub address: String,
+    /// Everywhere the node listens, as `host:port`: guests are kept away from there.
+    pub listeners: Vec<String>,
     /// The node's name, for people.
     pub name: String,
     /// Addresses of all managers, this one included or not. Needed when managers may have come back at other
@@ -40,6 +42,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             address: String::new(),
+            listeners: Vec::new(),
             name: String::new(),
             managers: Vec::new(),
             lease: Duration::from_secs(3),

@@ -59,22 +59,18 @@ impl Cluster {
         Self::start_with(shape, &[]).await
     }
 
-    /// The same, with variables in the environment of all nodes.
+    /// The same, with variables in the environment of every node.
     ///
     /// # Errors
     /// As [`Cluster::start`].
-    pub async fn start_with(shape: Shape, environment: &[(&str, &str)]) -> Result<Self> {
+    pub async fn start_with(shape: Shape, settings: &[(&str, &str)]) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("kiln-test-").tempdir()?;
         let mut nodes = Vec::new();
         for number in 1..=shape.managers {
-            nodes.push(Node::new(Role::Manager, number, folder.path())?);
+            nodes.push(Node::new(Role::Manager, number, folder.path(), settings)?);
         }
         for number in 1..=shape.executors {
-            nodes.push(Node::new(Role::Executor, number, folder.path())?);
-        }
-        for node in &mut nodes {
-            let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-            node.environment = environment.iter().map(own).collect();
+            nodes.push(Node::new(Role::Executor, number, folder.path(), settings)?);
         }
         let mut cluster = Self {
             shape,
@@ -248,6 +244,17 @@ impl Cluster {
             return position.with_context(|| format!("{address} is a node of this test"));
         }
         bail!("no executor lists the nodes");
+    }
+
+    /// Kills the node that is this process as `kill -9` does, and starts it again.
+    ///
+    /// # Errors
+    /// No node is that process, or it cannot be started.
+    pub fn strike(&mut self, pid: u32) -> Result<()> {
+        let position = self.nodes.iter().position(|node| node.pid() == Some(pid));
+        let position = position.with_context(|| format!("process {pid} is a node of this test"))?;
+        self.kill(position)?;
+        self.restart(position)
     }
 
     /// Kills a node as `kill -9` does.

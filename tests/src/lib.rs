@@ -3,6 +3,9 @@
 //! * [`cluster`] – managers and executors with their own data folders, founded and ready
 //! * [`node`] – one `kiln server` process: start, kill -9, stop and continue
 //! * [`kiln`] – the `kiln` command as a user runs it
+//! * [`caller`] – any function of any worker, as text
+//! * [`crash_points`] – killing the process behind a chosen entry of a worker's oplog
+//! * [`server`] – a server for guests, which counts by idempotency key
 //! * [`load`] – callers with idempotency keys, and what they were told
 //! * [`fleet`] – workers that stay, others that come and go, and lists of them that are checked all the while
 //! * [`storage`] – workers that use keys, and what a history of a swapped number must look like
@@ -12,7 +15,9 @@
 //! * [`up`] – `kiln up`, for what one process can show
 //! * [`wait`] – conditions with a deadline
 
+pub mod caller;
 pub mod cluster;
+pub mod crash_points;
 pub mod fleet;
 pub mod guests;
 pub mod inspect;
@@ -20,6 +25,7 @@ pub mod kiln;
 pub mod load;
 pub mod node;
 pub mod ports;
+pub mod server;
 pub mod storage;
 pub mod up;
 pub mod wait;

@@ -29,11 +29,11 @@ pub struct Node {
     pub role: Role,
     /// Where it serves gRPC.
     pub address: SocketAddr,
-    /// Configuration beside that of the command line, as names and values of variables.
-    pub environment: Vec<(String, String)>,
     http: SocketAddr,
     data: PathBuf,
     log: PathBuf,
+    /// Variables of its environment: settings.
+    settings: Vec<(String, String)>,
     process: Option<Child>,
 }
 
@@ -42,7 +42,8 @@ impl Node {
     ///
     /// # Errors
     /// No port is free.
-    pub fn new(role: Role, number: usize, folder: &Path) -> Result<Self> {
+    pub fn new(role: Role, number: usize, folder: &Path, settings: &[(&str, &str)]) -> Result<Self> {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let kind = match role {
             Role::Manager => "manager",
             Role::Executor => "executor",
@@ -51,11 +52,11 @@ impl Node {
         Ok(Self {
             role,
             address: ports::reserve()?,
-            environment: Vec::new(),
             http: ports::reserve()?,
             data: folder.join(&name),
             log: folder.join(format!("{name}.log")),
             name,
+            settings: settings.iter().map(owned).collect(),
             process: None,
         })
     }
@@ -70,6 +71,18 @@ impl Node {
     #[must_use]
     pub fn http_endpoint(&self) -> String {
         format!("http://{}", self.http)
+    }
+
+    /// Where it serves HTTP.
+    #[must_use]
+    pub fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// The id of its process, while that runs or has not been waited for.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
     }
 
     /// Starts its process, on the data that an earlier one left.
@@ -94,7 +107,7 @@ impl Node {
         command.args(["--listen", &self.address.to_string()]);
         command.args(["--http", &self.http.to_string()]);
         command.arg("--data").arg(&self.data);
-        command.envs(self.environment.clone());
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         let log: File = OpenOptions::new().create(true).append(true).open(&self.log)?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         self.process = Some(command.spawn().with_context(|| format!("start {}", self.name))?);

@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Where guests may connect to. Addresses that are not public (loopback, private, link-local and other special ranges) are
-/// closed unless `allow_addresses` opens them; the cluster's own listeners stay closed.
+/// closed unless `allow_addresses` opens them; the cluster's own listeners stay closed even then.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Egress {
     /// Hosts that may be reached, as `example.com` or `*.example.com`; all when empty.
@@ -29,6 +29,8 @@ pub(crate) struct Egress {
     pub(crate) allow_addresses: Vec<Text<AddressRange>>,
     /// Addresses that may not.
     pub(crate) deny_addresses: Vec<Text<AddressRange>>,
+    /// Guests may reach the cluster's own listeners, where the rules above allow it.
+    pub(crate) allow_own: bool,
     /// Guests may open TCP connections of their own.
     pub(crate) tcp: bool,
     /// Guests may send and receive UDP.
@@ -136,6 +138,7 @@ impl Egress {
             deny_ports: self.deny_ports.clone(),
             allow_addresses: inner(&self.allow_addresses),
             deny_addresses: inner(&self.deny_addresses),
+            allow_own: self.allow_own,
             tcp: self.tcp,
             udp: self.udp,
             ..EgressPolicy::default()

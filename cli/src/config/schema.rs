@@ -60,6 +60,8 @@ pub(crate) enum Role {
 pub(crate) struct Cluster {
     /// gRPC addresses of the managers.
     pub(crate) managers: Vec<String>,
+    /// Where the cluster can be reached besides its nodes' own listeners: edges, load balancers. Closed to guests.
+    pub(crate) edges: Vec<String>,
 }
 
 /// How a shard manager judges nodes.
@@ -331,6 +333,12 @@ impl Config {
             .managers
             .iter()
             .map(|address| ("cluster.managers", address));
+        let edges = self
+            .cluster
+            .edges
+            .iter()
+            .map(|address| ("cluster.edges", address));
+        let listed = listed.chain(edges);
         let own = [
             ("node.listen", &self.node.listen),
             ("node.advertise", &self.node.advertise),

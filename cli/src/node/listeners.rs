@@ -3,6 +3,7 @@ use std::io;
 use anyhow::Context;
 use tokio::net::TcpListener;
 
+use super::options::Place;
 use crate::{config::Config, failure::Usage, process::patiently};
 
 /// The sockets of a node, bound before anything else starts: an address in use is the likeliest failure.
@@ -38,8 +39,24 @@ impl Listeners {
         Ok((grpc, http))
     }
 
-    /// Where others reach the node: what is configured, or else where it listens.
-    pub(super) fn advertised(&self, config: &Config) -> anyhow::Result<String> {
+    /// Where others reach the node, and everywhere it listens: of a socket on all addresses of the machine, also the one
+    /// that others use.
+    pub(super) fn place(&self, config: &Config) -> anyhow::Result<Place> {
+        let address = self.advertised(config)?;
+        let host = address.rsplit_once(':').map_or("", |(host, _)| host);
+        let mut listeners = Vec::new();
+        for listener in self.grpc.iter().chain(&self.http) {
+            let bound = listener.local_addr().context("read the listener's address")?;
+            listeners.push(bound.to_string());
+            if bound.ip().is_unspecified() {
+                listeners.push(format!("{host}:{}", bound.port()));
+            }
+        }
+        Ok(Place { address, listeners })
+    }
+
+    /// What is configured, or else where it listens.
+    fn advertised(&self, config: &Config) -> anyhow::Result<String> {
         if !config.node.advertise.is_empty() {
             return Ok(config.node.advertise.clone());
         }

@@ -30,19 +30,19 @@ pub(crate) struct Node {
 impl Node {
     /// Opens the node's data and starts what its role asks for.
     pub(crate) async fn start(config: &Config, listeners: Listeners) -> anyhow::Result<Self> {
-        let address = listeners.advertised(config)?;
+        let place = listeners.place(config)?;
         let is_held = |error: &Error| error.code == ErrorCode::Conflict;
         let open = || async { Store::open(options::store(config)).await.map_err(Error::from) };
         let store = process::patiently(is_held, open).await?;
         let manager = match config.node.role {
             Role::Manager | Role::All => {
-                Some(Manager::start(&store, options::manager(config, &address)).await?)
+                Some(Manager::start(&store, options::manager(config, &place)).await?)
             }
             Role::Executor => None,
         };
         let executor = match config.node.role {
             Role::Executor | Role::All => {
-                Some(Executor::start(options::executor(config, &address), Some(&store)).await?)
+                Some(Executor::start(options::executor(config, &place), Some(&store)).await?)
             }
             Role::Manager => None,
         };
@@ -68,8 +68,8 @@ impl Node {
 
     /// Starts a node that stores nothing and passes every call on.
     pub(crate) async fn start_edge(config: &Config, listeners: Listeners) -> anyhow::Result<Self> {
-        let address = listeners.advertised(config)?;
-        let executor = Executor::start(options::executor(config, &address), None).await?;
+        let place = listeners.place(config)?;
+        let executor = Executor::start(options::executor(config, &place), None).await?;
         let serving = serve(listeners, &executor.grpc_routes().await, executor.http_router());
         Ok(Self {
             store: None,

@@ -16,13 +16,20 @@ pub(super) fn store(config: &Config) -> kiln_store::Options {
     }
 }
 
-pub(super) fn manager(config: &Config, address: &str) -> kiln_shard_manager::Options {
+/// Where the node can be reached, and everywhere it listens.
+pub(super) struct Place {
+    pub(super) address: String,
+    pub(super) listeners: Vec<String>,
+}
+
+pub(super) fn manager(config: &Config, place: &Place) -> kiln_shard_manager::Options {
     kiln_shard_manager::Options {
+        listeners: place.listeners.clone(),
         name: config.node.name.clone(),
         managers: config.cluster.managers.clone(),
         lease: config.manager.lease.0,
         replace_after: config.manager.replace_after.0,
-        ..kiln_shard_manager::Options::new(address)
+        ..kiln_shard_manager::Options::new(&place.address)
     }
 }
 
@@ -40,13 +47,15 @@ fn guest(executor: &Executor) -> GuestLimits {
 }
 
 /// A node that is its own manager needs no list of managers.
-pub(super) fn executor(config: &Config, address: &str) -> kiln_executor::Options {
+pub(super) fn executor(config: &Config, place: &Place) -> kiln_executor::Options {
     let managers = match config.cluster.managers.as_slice() {
-        [] => vec![address.to_owned()],
+        [] => vec![place.address.clone()],
         managers => managers.to_owned(),
     };
     let mut options = kiln_executor::Options {
-        address: address.to_owned(),
+        address: place.address.clone(),
+        listeners: place.listeners.clone(),
+        edges: config.cluster.edges.clone(),
         name: config.node.name.clone(),
         managers,
         cache_dir: config.node.data.join("components"),

@@ -27,10 +27,17 @@ impl Processes {
     ) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("find this program")?;
         let managers = topology.managers().join(",");
+        let (grpc, http) = public.addresses()?;
+        let edges = [grpc, http].into_iter().filter(|address| !address.is_empty());
+        let edges = config.cluster.edges.iter().cloned().chain(edges);
+        let lists = Lists {
+            managers: &managers,
+            edges: &edges.collect::<Vec<_>>().join(","),
+        };
         let children = topology
             .nodes
             .iter()
-            .map(|member| Child::start(command(&program, member, &managers, data, config, config_file)))
+            .map(|member| Child::start(command(&program, member, lists, data, config, config_file)))
             .collect::<Result<_, _>>()?;
         let mut edge_config = config.clone();
         edge_config.node.name = "edge".to_owned();
@@ -58,10 +65,17 @@ impl Processes {
     }
 }
 
+/// Addresses that all children are told, separated by commas.
+#[derive(Clone, Copy)]
+struct Lists<'a> {
+    managers: &'a str,
+    edges: &'a str,
+}
+
 fn command(
     program: &Path,
     member: &Member,
-    managers: &str,
+    lists: Lists<'_>,
     data: &Path,
     config: &Config,
     config_file: Option<&Path>,
@@ -79,7 +93,9 @@ fn command(
         "--name",
         &member.name,
         "--managers",
-        managers,
+        lists.managers,
+        "--edges",
+        lists.edges,
     ]
     .map(str::to_owned)
     .into();

@@ -12,6 +12,9 @@ use crate::replay::step::StepError;
 /// Frames of the guest's call stack that an error shows.
 const FRAMES_MAX: usize = 8;
 
+/// What wasmtime says when a guest passes more to one host call than that may take. The error's type is private to it.
+const TOO_MUCH_PASSED: &str = "fuel allocated for hostcalls has been exhausted";
+
 pub(super) fn start_error(error: &Error, state: &mut HostState) -> StartError {
     if let Some(full) = error.downcast_ref::<PoolConcurrencyLimitError>() {
         return StartError::NoRoom {
@@ -53,6 +56,10 @@ pub(super) fn call_error(error: &Error, state: &mut HostState) -> CallError {
             let limit = state.limits.resources_max;
             format!("too many resources: a worker may hold {limit} at a time")
         }
+        _ if passes_too_much(error) => {
+            let limit = state.limits.host_call_bytes_max;
+            format!("too much passed to the host: strings and lists of one call may have {limit} bytes")
+        }
         _ => message(error),
     };
     CallError::Trap {
@@ -67,6 +74,7 @@ fn kind(error: &Error, state: &HostState) -> TrapKind {
     if error.is::<TooMuchTime>()
         || error.is::<LimitExceeded>()
         || matches!(error.downcast_ref(), Some(ResourceTableError::Full))
+        || passes_too_much(error)
     {
         return TrapKind::LimitExceeded;
     }
@@ -76,6 +84,10 @@ fn kind(error: &Error, state: &HostState) -> TrapKind {
         Some(Trap::UnreachableCodeReached) if state.memory.has_refused() => TrapKind::ExceededMemoryLimit,
         _ => TrapKind::Other,
     }
+}
+
+fn passes_too_much(error: &Error) -> bool {
+    error.root_cause().to_string().ends_with(TOO_MUCH_PASSED)
 }
 
 /// The cause, and where in the guest it happened.

@@ -318,11 +318,10 @@ impl Instance {
             Err(error) => return Err(call_error(&error, self.store.data_mut())),
         };
         let arguments = [Val::Resource(served.request), Val::Resource(served.out)];
-        let interrupter = self.store.data().interrupter.clone();
-        match interrupter
-            .run(handler.call_async(&mut self.store, &arguments, &mut []))
-            .await
-        {
+        let state = self.store.data();
+        let (interrupter, processor) = (state.interrupter.clone(), state.processor.clone());
+        let handling = processor.meter(handler.call_async(&mut self.store, &arguments, &mut []));
+        match interrupter.run(handling).await {
             Some(Ok(())) => Ok(serving::end(self.store.data_mut(), served).await),
             Some(Err(error)) => Err(call_error(&error, self.store.data_mut())),
             None => Err(CallError::Interrupted),

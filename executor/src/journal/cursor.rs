@@ -85,6 +85,10 @@ impl Cursor {
                 _ => self.head = Some((index, entry)),
             }
         }
+        if self.head.is_none() {
+            // A worker may stay in memory for long after its replay.
+            self.page = VecDeque::new();
+        }
         Ok(())
     }
 
@@ -163,31 +167,47 @@ impl Cursor {
         self.skip_to(self.target.next());
     }
 
+    /// True when the head or something behind it fits.
+    pub(super) fn finds_ahead(
+        &self,
+        store: &dyn OplogStore,
+        worker: &WorkerId,
+        fits: impl Fn(&Entry) -> bool,
+    ) -> Result<bool, Error> {
+        if self.head_is(&fits) {
+            return Ok(true);
+        }
+        let found = self.look_ahead(store, worker, |_, entry| match fits(entry) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        })?;
+        Ok(found.is_some())
+    }
+
     /// Shows `visit` what replay has yet to match behind the head, until it breaks with an answer.
-    pub(super) fn look_ahead<T>(
+    fn look_ahead<T>(
         &self,
         store: &dyn OplogStore,
         worker: &WorkerId,
         mut visit: impl FnMut(OplogIndex, &Entry) -> ControlFlow<T>,
     ) -> Result<Option<T>, Error> {
-        let mut ahead = Self {
-            target: self.target,
-            skipped: self.skipped.clone(),
-            page: self.page.clone(),
-            next: self.next,
-            head: None,
-            zone_end: OplogIndex::NONE,
-            passed_logs: VecDeque::new(),
-        };
-        while ahead.next <= ahead.target {
-            if let Some(end) = ahead.skipped.end_of(ahead.next) {
-                ahead.skip_to(end.next());
+        let mut next = self.next;
+        let mut read: VecDeque<_>;
+        let mut page = self.page.iter();
+        while next <= self.target {
+            if let Some(end) = self.skipped.end_of(next) {
+                next = end.next();
                 continue;
             }
-            let (index, entry) = ahead.read_next(store, worker)?;
-            ahead.next = index.next();
+            let Some((index, bytes)) = page.find(|(index, _)| *index >= next) else {
+                read = self.read_page(store, worker, next)?;
+                page = read.iter();
+                continue;
+            };
+            let entry = decode(worker, next, *index, bytes.clone())?;
+            next = index.next();
             if let Some(entry) = entry.entry.as_ref().filter(|entry| !is_hint(entry))
-                && let ControlFlow::Break(answer) = visit(index, entry)
+                && let ControlFlow::Break(answer) = visit(*index, entry)
             {
                 return Ok(Some(answer));
             }
@@ -216,36 +236,61 @@ impl Cursor {
         store: &dyn OplogStore,
         worker: &WorkerId,
     ) -> Result<(OplogIndex, Arc<OplogEntry>), Error> {
-        let corrupt = |index, what| Error::Corrupt {
-            worker: worker.clone(),
-            index,
-            what,
-        };
         if self.page.is_empty() {
-            let page = store
-                .read(worker, self.next, PageLimits::default())
-                .map_err(|source| Error::Read {
-                    worker: worker.clone(),
-                    from: self.next,
-                    source: Box::new(source),
-                })?;
-            self.page = page.into();
+            self.page = self.read_page(store, worker, self.next)?;
         }
         let (index, bytes) = self
             .page
             .pop_front()
-            .ok_or_else(|| corrupt(self.next, "no entry is stored".to_owned()))?;
-        if index != self.next {
-            return Err(corrupt(
-                self.next,
-                format!("the next stored entry has index {index}"),
-            ));
-        }
-        let entry = OplogEntry::decode(bytes).map_err(|error| corrupt(index, error.to_string()))?;
-        if entry.entry.is_none() {
-            return Err(corrupt(index, "the entry has no known kind".to_owned()));
-        }
+            .ok_or_else(|| corrupt(worker, self.next, "no entry is stored"))?;
+        let entry = decode(worker, self.next, index, bytes)?;
         Ok((index, Arc::new(entry)))
+    }
+
+    /// The stored entries from `from` on, at least one.
+    fn read_page(
+        &self,
+        store: &dyn OplogStore,
+        worker: &WorkerId,
+        from: OplogIndex,
+    ) -> Result<VecDeque<(OplogIndex, Bytes)>, Error> {
+        let page = store
+            .read(worker, from, PageLimits::default())
+            .map_err(|source| Error::Read {
+                worker: worker.clone(),
+                from,
+                source: Box::new(source),
+            })?;
+        if page.is_empty() {
+            return Err(corrupt(worker, from, "no entry is stored"));
+        }
+        Ok(page.into())
+    }
+}
+
+/// Reads the entry that is stored at `index`, which has to be the one at `expected`.
+fn decode(
+    worker: &WorkerId,
+    expected: OplogIndex,
+    index: OplogIndex,
+    bytes: Bytes,
+) -> Result<OplogEntry, Error> {
+    if index != expected {
+        let what = format!("the next stored entry has index {index}");
+        return Err(corrupt(worker, expected, &what));
+    }
+    let entry = OplogEntry::decode(bytes).map_err(|error| corrupt(worker, index, &error.to_string()))?;
+    if entry.entry.is_none() {
+        return Err(corrupt(worker, index, "the entry has no known kind"));
+    }
+    Ok(entry)
+}
+
+fn corrupt(worker: &WorkerId, index: OplogIndex, what: &str) -> Error {
+    Error::Corrupt {
+        worker: worker.clone(),
+        index,
+        what: what.to_owned(),
     }
 }
 

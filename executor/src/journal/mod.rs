@@ -4,7 +4,9 @@
 //! * [`Journal`] – replay cursor over the recorded entries and the uncommitted tail after them
 //! * [`hint`] – which entries replay passes over
 //! * [`region`] – stretches of the oplog that count no more
+//! * `crash_point` – where tests kill the process
 
+mod crash_point;
 mod cursor;
 mod error;
 mod hint;
@@ -15,7 +17,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::sync::Arc;
 
 use kiln_proto::{
     convert::now_ns,
@@ -30,6 +32,7 @@ pub use memory::MemoryOplog;
 pub use region::{Region, Regions};
 pub use store::{OplogStore, PageLimits};
 
+use crash_point::Point;
 use cursor::Cursor;
 use tail::Tail;
 
@@ -202,7 +205,9 @@ impl Journal {
             return self.append_with(|_| entry);
         }
         let timestamp_ns = (self.shared.now_ns)();
-        self.shared.state.lock().push(timestamp_ns, entry)
+        let index = self.shared.state.lock().push(timestamp_ns, entry);
+        crash_point::pass(Point::Append, &self.shared.worker, index);
+        index
     }
 
     /// Time of entries, in nanoseconds since the Unix epoch.
@@ -227,6 +232,8 @@ impl Journal {
         }
         let index = state.push(timestamp_ns, entry);
         state.current = index;
+        drop(state);
+        crash_point::pass(Point::Append, &self.shared.worker, index);
         (index, timestamp_ns)
     }
 
@@ -311,18 +318,15 @@ impl Journal {
         Ok(state.cursor.is_at_end())
     }
 
-    /// Shows `visit` what replay has yet to match behind the head, until it breaks with an answer. Hints and skipped
-    /// regions are left out.
+    /// True when what replay has yet to match, its head included, has an entry that fits. Hints and skipped regions are left
+    /// out.
     ///
     /// # Errors
     /// When a page cannot be read.
-    pub fn look_ahead<T>(
-        &self,
-        visit: impl FnMut(OplogIndex, &Entry) -> ControlFlow<T>,
-    ) -> Result<Option<T>, Error> {
+    pub fn finds_ahead(&self, fits: impl Fn(&Entry) -> bool) -> Result<bool, Error> {
         let shared = &*self.shared;
         let state = shared.state.lock();
-        state.cursor.look_ahead(&*shared.store, &shared.worker, visit)
+        state.cursor.finds_ahead(&*shared.store, &shared.worker, fits)
     }
 
     /// True when an append waits for a commit.
@@ -360,6 +364,9 @@ impl Journal {
             .store
             .append(&shared.worker, shared.epoch, first, entries)
             .await;
+        if appended.is_ok() {
+            crash_point::pass(Point::Commit, &shared.worker, last);
+        }
         let mut state = shared.state.lock();
         state.tail.settle(appended.is_ok());
         appended.map_err(|source| Error::Append {

@@ -45,7 +45,8 @@ pub struct PageLimits {
 impl Default for PageLimits {
     fn default() -> Self {
         Self {
-            entries_max: 256,
+            // A page is read as often as the chunk that it ends in, which holds what one commit wrote.
+            entries_max: 4096,
             bytes_max: 1 << 20,
         }
     }

@@ -1,7 +1,7 @@
 //! One host call of the guest against the oplog (semantics.md §5.1): begin, then either the recorded response or a new
 //! effect that is persisted, then end.
 
-use std::{borrow::Cow, ops::ControlFlow, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
 use kiln_proto::{
     convert::to_wave,
@@ -257,48 +257,19 @@ pub fn end_exchange(journal: &Journal, begin: OplogIndex) -> Result<(), StepErro
 }
 
 /// True when the end of a remote write is recorded ahead.
-fn has_end(journal: &Journal, begin: OplogIndex) -> Result<bool, StepError> {
-    let is_end = |entry: &Entry| matches!(entry, Entry::EndRemoteWrite(end) if end.begin_index == begin.0);
-    // The head itself is not ahead of itself.
-    if journal
-        .peek()
-        .is_some_and(|(_, head)| head.entry.as_ref().is_some_and(is_end))
-    {
-        return Ok(true);
-    }
-    let found = journal.look_ahead(|_, entry| {
-        if is_end(entry) {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    })?;
-    Ok(found.is_some())
+fn has_end(journal: &Journal, begin: OplogIndex) -> Result<bool, journal::Error> {
+    journal.finds_ahead(|entry| matches!(entry, Entry::EndRemoteWrite(end) if end.begin_index == begin.0))
 }
 
 /// True when something that cannot be made void is recorded ahead: another remote write, or a result that was given out.
-fn writes_elsewhere(journal: &Journal) -> Result<bool, StepError> {
-    let is_elsewhere = |entry: &Entry| match entry {
+fn writes_elsewhere(journal: &Journal) -> Result<bool, journal::Error> {
+    journal.finds_ahead(|entry| match entry {
         Entry::ExportedFunctionCompleted(_) => true,
         Entry::ImportedFunctionInvoked(call) => call
             .function_type
             .is_some_and(|ty| ty.kind() == function_type::Kind::WriteRemote),
         _ => false,
-    };
-    if journal
-        .peek()
-        .is_some_and(|(_, head)| head.entry.as_ref().is_some_and(is_elsewhere))
-    {
-        return Ok(true);
-    }
-    let found = journal.look_ahead(|_, entry| {
-        if is_elsewhere(entry) {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    })?;
-    Ok(found.is_some())
+    })
 }
 
 /// Records a host call with its response.

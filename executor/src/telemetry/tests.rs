@@ -5,9 +5,10 @@ use std::{sync::Arc, time::Duration};
 use kiln_proto::{
     ids::{ComponentId, Epoch, OplogIndex, WorkerId},
     v1::{
-        ExportedFunctionCompletedEntry, ExportedFunctionInvokedEntry, FinishSpanEntry, FunctionType,
-        ImportedFunctionInvokedEntry, InvocationContext, KeyValue, RegionEntry, SetSpanAttributeEntry,
-        Span as WireSpan, SpanStack, StartSpanEntry, function_type::Kind, oplog_entry::Entry,
+        BeginIndexEntry, EmptyEntry, ExportedFunctionCompletedEntry, ExportedFunctionInvokedEntry,
+        FieldValue, FinishSpanEntry, FunctionType, ImportedFunctionInvokedEntry, InvocationContext, KeyValue,
+        Payload, RegionEntry, SetSpanAttributeEntry, Span as WireSpan, SpanStack, StartSpanEntry, Value,
+        function_type::Kind, oplog_entry::Entry, payload,
     },
 };
 use opentelemetry_proto::tonic::{
@@ -168,4 +169,78 @@ async fn an_invocation_arrives_once_with_its_spans_and_calls() {
             .all(|span| span.trace_id == spans[0].trace_id && span.trace_state == "a=1")
     );
     assert!(spans[1].attributes.iter().any(|pair| pair.key == "color"));
+}
+
+fn http_step(function: &str, begin: u64) -> Entry {
+    let request = Value::record(vec![
+        FieldValue::of("method", "GET"),
+        FieldValue::of("uri", "http://shop.example/cart"),
+    ]);
+    Entry::ImportedFunctionInvoked(ImportedFunctionInvokedEntry {
+        function_name: format!("http::types::{function}"),
+        request: Some(Payload {
+            payload: Some(payload::Payload::Value(request)),
+            wit_type: None,
+        }),
+        function_type: Some(FunctionType {
+            kind: Kind::WriteRemoteBatched.into(),
+            begin_index: begin,
+        }),
+        ..ImportedFunctionInvokedEntry::default()
+    })
+}
+
+/// Two requests at the same time: each is one span in the one that it began in, whatever its steps and their order.
+#[tokio::test]
+async fn an_http_request_is_one_span() {
+    let store = Arc::new(MemoryOplog::default());
+    let owner = journal(&store);
+    let begin = || Entry::BeginRemoteWrite(EmptyEntry {});
+    let end = |begin_index| Entry::EndRemoteWrite(BeginIndexEntry { begin_index });
+    for entry in [
+        invoked(),
+        begin(),
+        start("000000000000000a", None),
+        begin(),
+        http_step("future_incoming_response::get", 4),
+        http_step("future_incoming_response::get", 2),
+        http_step("incoming_body_stream::read", 2),
+        end(2),
+        finish("000000000000000a"),
+        http_step("incoming_body_stream::read", 4),
+        end(4),
+    ] {
+        owner.append(entry);
+    }
+    owner.commit().await.expect("a vector takes everything");
+    let entries = owner.read(OplogIndex::FIRST, 100).expect("readable");
+    let spans = super::trace::spans(owner.worker(), &entries);
+    let names: Vec<&str> = spans.iter().map(|span| span.name.as_str()).collect();
+    let request = "outgoing-http-request";
+    assert_eq!(
+        names,
+        ["shop:cart/api.{buy}", "span 000000000000000a", request, request]
+    );
+    assert_eq!(
+        spans[2].parent_span_id, spans[1].span_id,
+        "begun inside the guest's span"
+    );
+    assert_eq!(spans[3].parent_span_id, spans[0].span_id, "begun before it");
+    for (span, first, last) in [(&spans[2], 3, 10), (&spans[3], 1, 7)] {
+        let at = |position: usize| entries[position].1.timestamp_ns;
+        assert_eq!(
+            (span.start_time_unix_nano, span.end_time_unix_nano),
+            (at(first), at(last))
+        );
+        let begin = entries[first].0;
+        assert_eq!(
+            span.span_id,
+            bytes(&crate::host::call_span_id(owner.worker(), begin))
+        );
+        assert!(span.attributes.iter().any(|pair| pair.key == "request.uri"));
+    }
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    u64::from_str_radix(hex, 16).expect("digits").to_be_bytes().into()
 }

@@ -14,6 +14,7 @@ use opentelemetry_proto::tonic::{
     trace::v1::{ResourceSpans, ScopeSpans, Span, Status, span::SpanKind, status::StatusCode},
 };
 
+use super::http::Write;
 use crate::{
     host::{call_span_id, invocation_span},
     journal::{Region, Regions},
@@ -78,11 +79,13 @@ fn void_regions(entries: &[(OplogIndex, OplogEntry)]) -> Regions {
 }
 
 /// The spans so far; the first is the invocation's own.
-struct Tree {
-    spans: Vec<Span>,
+pub(super) struct Tree {
+    pub(super) spans: Vec<Span>,
     by_id: HashMap<String, usize>,
     /// Started by the guest and not finished, innermost last.
     open: Vec<usize>,
+    /// Writes of several steps, by the index of the entry that begins them.
+    pub(super) writes: HashMap<u64, Write>,
 }
 
 impl Tree {
@@ -120,6 +123,7 @@ impl Tree {
             spans: vec![span],
             by_id: HashMap::new(),
             open: Vec::new(),
+            writes: HashMap::new(),
         }
     }
 
@@ -143,7 +147,13 @@ impl Tree {
                     self.open.retain(|open| *open != at);
                 }
             }
-            Some(Entry::ImportedFunctionInvoked(call)) => self.call(worker, index, call, at_ns),
+            Some(Entry::BeginRemoteWrite(_)) => self.begin_write(index, at_ns),
+            Some(Entry::EndRemoteWrite(end)) => self.end_write(end.begin_index, at_ns),
+            Some(Entry::ImportedFunctionInvoked(call)) => {
+                if !self.http_step(worker, call, at_ns) {
+                    self.call(worker, index, call, at_ns);
+                }
+            }
             Some(Entry::ExportedFunctionCompleted(_)) => {
                 self.spans[0].end_time_unix_nano = at_ns;
                 self.spans[0].status = None;
@@ -202,11 +212,11 @@ impl Tree {
         self.spans.push(span);
     }
 
-    fn current(&self) -> &Span {
+    pub(super) fn current(&self) -> &Span {
         &self.spans[self.open.last().copied().unwrap_or(0)]
     }
 
-    fn child(&self, at_ns: u64) -> Span {
+    pub(super) fn child(&self, at_ns: u64) -> Span {
         Span {
             trace_id: self.spans[0].trace_id.clone(),
             trace_state: self.spans[0].trace_state.clone(),
@@ -217,7 +227,7 @@ impl Tree {
     }
 }
 
-fn attribute(key: &str, value: &str) -> KeyValue {
+pub(super) fn attribute(key: &str, value: &str) -> KeyValue {
     KeyValue {
         key: key.to_owned(),
         value: Some(AnyValue {
@@ -228,7 +238,7 @@ fn attribute(key: &str, value: &str) -> KeyValue {
 }
 
 /// Reads hexadecimal digits; ids that are none become empty, which OpenTelemetry reads as absent.
-fn bytes_of(hex: &str) -> Vec<u8> {
+pub(super) fn bytes_of(hex: &str) -> Vec<u8> {
     let digits = hex.as_bytes().chunks(2);
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
     digits.map(byte).collect::<Option<_>>().unwrap_or_default()

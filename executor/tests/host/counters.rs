@@ -37,3 +37,18 @@ async fn a_c_component_counts() {
 async fn a_go_component_counts() {
     counts(shared("counter-go")).await;
 }
+
+#[tokio::test]
+async fn a_rust_component_of_another_build_counts() {
+    counts(shared("counter-rust")).await;
+}
+
+#[tokio::test]
+async fn a_javascript_component_counts() {
+    counts(shared("counter-js")).await;
+}
+
+#[tokio::test]
+async fn a_python_component_counts() {
+    counts(shared("counter-py")).await;
+}

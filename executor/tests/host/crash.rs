@@ -35,7 +35,12 @@ async fn attempt(instance: &mut Instance, calls: &[(&str, &[&str])]) -> Result<V
 /// For every prefix of a run's oplog: a worker that crashed there comes to its end, and gives the same once more in a life
 /// that only replays.
 pub(crate) async fn crash_everywhere(guest: &str, calls: &[(&str, &[&str])]) -> Vec<String> {
-    let worker = Worker::of(built(guest)).await;
+    crash_everywhere_of(built(guest), calls).await
+}
+
+/// As [`crash_everywhere`], with a component's bytes.
+pub(crate) async fn crash_everywhere_of(component: Vec<u8>, calls: &[(&str, &[&str])]) -> Vec<String> {
+    let worker = Worker::of(component).await;
     let whole = run(&worker, calls).await;
     let entries = worker.oplog.entries().expect("decodable entries").len() as u64;
     assert!(entries > 3, "the run records something");

@@ -1,7 +1,7 @@
 //! Components, workers and their oplogs for the tests.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -20,6 +20,8 @@ use kiln_proto::{
     v1::{CreateEntry, oplog_entry::Entry},
 };
 
+pub(crate) use crate::shared_guests::shared;
+
 /// Guests that are committed beside their sources.
 pub(crate) fn built(name: &str) -> Vec<u8> {
     read(
@@ -27,21 +29,6 @@ pub(crate) fn built(name: &str) -> Vec<u8> {
             .join("../tests/guests/built")
             .join(format!("{name}.wasm")),
     )
-}
-
-/// Guests of other toolchains, which lie beside the checkout or where `KILN_SHARED_GUESTS` says.
-pub(crate) fn shared(name: &str) -> Vec<u8> {
-    let beside = || {
-        Path::new(env!("CARGO_MANIFEST_DIR"))
-            .ancestors()
-            .map(|dir| dir.join("shared/guests"))
-            .find(|dir| dir.is_dir())
-    };
-    let dir = std::env::var_os("KILN_SHARED_GUESTS")
-        .map(PathBuf::from)
-        .or_else(beside);
-    let dir = dir.expect("no folder with guest components: set KILN_SHARED_GUESTS to shared/guests");
-    read(&dir.join(format!("{name}.wasm")))
 }
 
 fn read(path: &Path) -> Vec<u8> {

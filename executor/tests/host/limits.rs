@@ -40,7 +40,12 @@ async fn a_hostile_guest_is_stopped_and_told_why() {
             limit,
             "a log message of 100000 bytes; the limit is 65536",
         ),
-        ("shout", &["20000000"], TrapKind::Other, "fuel"),
+        (
+            "shout",
+            &["20000000"],
+            limit,
+            "too much passed to the host: strings and lists of one call may have 16777216 bytes",
+        ),
         (
             "random",
             &["2000000"],

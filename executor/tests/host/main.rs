@@ -17,5 +17,8 @@ mod pool;
 mod resources;
 mod rpc;
 mod server;
+#[path = "../shared_guests/mod.rs"]
+mod shared_guests;
 mod storage;
+mod toolchains;
 mod values;

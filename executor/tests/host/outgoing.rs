@@ -1,4 +1,7 @@
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use kiln_executor::{
     host::{CallError, Instance, Invocation},
@@ -6,8 +9,10 @@ use kiln_executor::{
 };
 use kiln_proto::{
     ids::{IdempotencyKey, OplogIndex},
-    v1::oplog_entry::Entry,
+    v1::{InvocationContext, Span, SpanStack, oplog_entry::Entry},
 };
+
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::{
     fixture::{Worker, built, call},
@@ -19,6 +24,8 @@ struct Run {
     worker: Worker,
     function: &'static str,
     arguments: Vec<String>,
+    /// The trace of the caller.
+    context: Option<InvocationContext>,
 }
 
 impl Run {
@@ -27,6 +34,7 @@ impl Run {
             worker: Worker::of(built("outgoing")).await,
             function,
             arguments,
+            context: None,
         }
     }
 
@@ -34,7 +42,7 @@ impl Run {
         let mut instance = self.worker.start().await;
         instance.enter(Invocation {
             key: IdempotencyKey::new("the invocation").expect("a key"),
-            context: None,
+            context: self.context.clone(),
             ..Invocation::default()
         });
         instance
@@ -95,6 +103,13 @@ async fn crash_everywhere(server: &Server, function: &'static str, arguments: Ve
         assert_eq!(run.result().await, expected, "{function} after {kinds:?}");
         assert_eq!(server.log.keys(), keys, "{function} after {kinds:?}");
     }
+    for (key, seen) in server.log.seen() {
+        assert_eq!(
+            seen.traces.len(),
+            1,
+            "a request is one span, however often it is sent: {key} {seen:?}"
+        );
+    }
     assert!(server.log.requests() > requests, "some were asked for again");
     expected
 }
@@ -145,6 +160,50 @@ async fn the_guests_own_key_is_kept() {
     .await;
     run.result().await;
     assert_eq!(server.log.keys(), ["mine"]);
+}
+
+#[tokio::test]
+async fn the_callers_trace_goes_on() {
+    let server = Server::start().await;
+    let caller = Span {
+        span_id: "00f067aa0ba902b7".into(),
+        external: true,
+        ..Span::default()
+    };
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    let mut run = Run::new("twice", vec![server.url("/echo")]).await;
+    run.context = Some(InvocationContext {
+        trace_id: trace.into(),
+        trace_states: vec!["a=1".into(), "b=2".into()],
+        stacks: vec![SpanStack { spans: vec![caller] }],
+    });
+    run.result().await;
+    let seen = server.log.seen();
+    let traces: BTreeSet<&String> = seen.values().flat_map(|seen| &seen.traces).collect();
+    assert_eq!(traces.len(), 2, "each request is a span of its own: {traces:?}");
+    for headers in traces {
+        let span = headers
+            .strip_prefix(&format!("00-{trace}-"))
+            .and_then(|rest| rest.strip_suffix("-00 a=1,b=2"));
+        assert_eq!(span.map(str::len), Some(16), "{headers}");
+        assert_ne!(span, Some("00f067aa0ba902b7"));
+    }
+}
+
+#[tokio::test]
+async fn the_guests_own_trace_is_kept() {
+    let server = Server::start().await;
+    let own = "00-11111111111111111111111111111111-2222222222222222-01";
+    let headers = format!("[(\"traceparent\", \"{own}\")]");
+    let arguments = vec!["\"GET\"".into(), server.url("/echo"), headers, "none".into()];
+    let mut run = Run::new("fetch", arguments).await;
+    run.context = Some(InvocationContext {
+        trace_states: vec!["a=1".into()],
+        ..InvocationContext::default()
+    });
+    run.result().await;
+    let seen = server.log.seen().into_values().next().expect("a request");
+    assert_eq!(seen.traces, [format!("{own} none")].into());
 }
 
 #[tokio::test]
@@ -252,6 +311,30 @@ async fn time_outs_of_the_guest_are_answers() {
 }
 
 #[tokio::test]
+async fn a_connection_that_does_not_come_is_an_answer() {
+    // Nobody accepts, and the queue is full: the system lets further connections wait.
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket
+        .bind("127.0.0.1:0".parse().expect("an address"))
+        .expect("a port");
+    let listener = socket.listen(1).expect("a listener");
+    let address = listener.local_addr().expect("an address");
+    let mut held = Vec::new();
+    while let Ok(connected) =
+        tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(address)).await
+    {
+        held.push(connected.expect("a connection in the queue"));
+    }
+    let time_outs = "{connect-ms: some(300), first-byte-ms: none, between-bytes-ms: none}";
+    let arguments = vec![format!("\"http://{address}/\""), time_outs.into()];
+    let run = Run::new("within", arguments).await;
+    let result = run.result().await;
+    assert!(result.contains("ConnectionTimeout"), "{result}");
+    drop((held, listener));
+    assert_eq!(run.result().await, result, "the answer is recorded");
+}
+
+#[tokio::test]
 async fn a_failure_on_the_way_is_another_attempt_of_the_worker() {
     let server = Server::start().await;
     let run = Run::new("download", vec![server.url("/break"), "100".into()]).await;
@@ -312,4 +395,39 @@ async fn names_are_looked_up_once_and_sockets_are_closed() {
     let connect = Run::new("connect", vec![server.address.port().to_string()]).await;
     let result = connect.result().await.to_lowercase();
     assert!(result.contains("access-denied"), "{result}");
+}
+
+#[tokio::test]
+async fn a_handler_answers_what_it_was_asked() {
+    let handle = "golem:http/incoming-handler.{handle}";
+    let request = |uri: &str| {
+        let headers = "[(\"x-one\", \"1\"), (\"x-one\", \"2\")]";
+        format!("{{method: \"PUT\", uri: \"http://here{uri}\", headers: {headers}, body: some([104, 105])}}")
+    };
+    let run = Run::new(handle, vec![request("/path?q=1")]).await;
+    let answered = run.result().await;
+    let body = answered.split_once("body: [").expect("a body").1;
+    let body: Vec<u8> = body
+        .trim_end_matches("]}")
+        .split(", ")
+        .map(|byte| byte.parse().expect("a byte"))
+        .collect();
+    let text = String::from_utf8(body).expect("text");
+    assert!(answered.contains("status: 201") && answered.contains("(\"x-answered\", \"yes\")"));
+    assert!(text.contains("Method::Put /path?q=1\n"), "{text}");
+    assert!(
+        text.contains("x-one: 1\nx-one: 2\n") && text.ends_with("hi"),
+        "{text}"
+    );
+    assert_eq!(
+        run.kinds(),
+        ["create"],
+        "request and answer are recorded with the invocation"
+    );
+    assert_eq!(run.result().await, answered);
+    let silent = Run::new(handle, vec![request("/silent")]).await.result().await;
+    assert!(silent.contains("status: 500"), "{silent}");
+    let no_request = request("/").replace("PUT", "N O");
+    let refused = Run::new(handle, vec![no_request]).await.result().await;
+    assert!(refused.contains("status: 400"), "{refused}");
 }

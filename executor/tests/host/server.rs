@@ -1,7 +1,7 @@
 //! A server for guests to talk to, which counts what it is asked by idempotency key.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     convert::Infallible,
     net::SocketAddr,
     sync::{Arc, Mutex},
@@ -25,6 +25,8 @@ use hyper::body::Frame;
 pub(crate) struct Seen {
     pub(crate) requests: u32,
     pub(crate) answer: String,
+    /// `traceparent` and `tracestate` as they came, each once.
+    pub(crate) traces: BTreeSet<String>,
 }
 
 /// By idempotency key.
@@ -34,16 +36,21 @@ pub(crate) struct Log(Arc<Mutex<BTreeMap<String, Seen>>>);
 impl Log {
     /// Counts a request; the effect is made with the first of its key, and the others get the same answer.
     fn count(&self, headers: &HeaderMap, effect: impl FnOnce(usize) -> String) -> String {
-        let key = headers
-            .get("idempotency-key")
-            .map_or("none", |key| key.to_str().expect("text"));
+        let text = |name: &str| {
+            let value = headers
+                .get(name)
+                .map(|value: &HeaderValue| value.to_str().expect("text"));
+            value.unwrap_or("none").to_owned()
+        };
         let mut log = self.0.lock().expect("no panic");
         let number = log.len();
-        let seen = log.entry(key.to_owned()).or_insert_with(|| Seen {
-            requests: 0,
+        let seen = log.entry(text("idempotency-key")).or_insert_with(|| Seen {
             answer: effect(number),
+            ..Seen::default()
         });
         seen.requests += 1;
+        seen.traces
+            .insert(format!("{} {}", text("traceparent"), text("tracestate")));
         seen.answer.clone()
     }
 

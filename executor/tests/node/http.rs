@@ -27,14 +27,20 @@ async fn ask(
     (status, head.to_owned(), body.to_owned())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn http_speaks_json() {
-    let node = Node::start().await;
-    node.upload("counter").await;
+/// Serves the node's HTTP on a port of its own.
+async fn listen(node: &Node) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let router = node.executor.http_router();
     tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_speaks_json() {
+    let node = Node::start().await;
+    node.upload("counter").await;
+    let address = listen(&node).await;
 
     let invoke = "/v1/components/counter/workers/h/invoke/test:counter/api.%7Bincrement%7D";
     let key = "idempotency-key: abc\r\n";
@@ -82,4 +88,35 @@ async fn http_speaks_json() {
             "{path}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_serves_http() {
+    let node = Node::start().await;
+    node.upload("outgoing").await;
+    let address = listen(&node).await;
+    let path = "/v1/components/outgoing/workers/w/http/deep/path?q=1";
+    let headers = "idempotency-key: abc\r\nx-mine: 7\r\n";
+    let (status, head, body) = ask(&address, "POST", path, headers, "question").await;
+    assert_eq!(status, StatusCode::CREATED, "{body}");
+    assert!(
+        head.contains("x-answered: yes") && !head.contains("idempotent-replayed"),
+        "{head}"
+    );
+    assert!(body.contains("Method::Post /deep/path?q=1\n"), "{body}");
+    assert!(
+        body.contains("x-mine: 7\n") && body.ends_with("question"),
+        "{body}"
+    );
+    let (_, head, again) = ask(&address, "POST", path, headers, "another question").await;
+    assert!(
+        head.contains("idempotent-replayed: true") && again == body,
+        "{head} {again}"
+    );
+    let silent = "/v1/components/outgoing/workers/w/http/silent";
+    let (status, _, _) = ask(&address, "GET", silent, "", "").await;
+    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+    node.upload("counter").await;
+    let (status, _, body) = ask(&address, "GET", &silent.replace("outgoing", "counter"), "", "").await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "it serves no HTTP: {body}");
 }

@@ -92,8 +92,26 @@ async fn an_endless_loop_can_be_interrupted_and_resumed_and_deleted() {
         WorkerStatus::WorkerInterrupted
     );
 
+    let follow = |from| {
+        let mut workers = node.workers.clone();
+        let worker = Some(reference("effects/s"));
+        async move {
+            workers
+                .connect_worker(v1::ConnectWorkerRequest { worker, from })
+                .await
+        }
+    };
+    let refused = kiln_proto::Error::from(follow(None).await.unwrap_err());
+    assert_eq!(
+        refused.code,
+        ErrorCode::Conflict,
+        "nothing comes of it: {refused}"
+    );
+    follow(Some(1)).await.expect("what was before can be read");
+
     node.resume("effects/s").await.unwrap();
     node.until("effects/s", WorkerStatus::Running).await;
+    follow(None).await.expect("it runs again");
     let waiting = node.wave("effects/s", "api.{observe}", &[]);
     let deleting = async {
         while node.get("effects/s").await.unwrap().pending_invocations == 0 {

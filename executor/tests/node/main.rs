@@ -15,6 +15,9 @@ mod memory;
 mod node;
 mod oplog;
 mod rpc;
+#[path = "../shared_guests/mod.rs"]
+mod shared_guests;
 mod storage;
 mod storage_limits;
+mod toolchains;
 mod waiting;

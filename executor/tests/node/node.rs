@@ -74,13 +74,18 @@ impl Node {
 
     /// The same, after new contents were given another place.
     pub(crate) async fn restart_with_blobs(self, blobs: BlobPlace) -> Self {
+        let (managers, limits, guest) = (self.managers.clone(), self.limits.clone(), self.guest.clone());
+        Self::open(self.stop().await, managers, limits, guest, blobs).await
+    }
+
+    /// Stops everything; the data is left.
+    pub(crate) async fn stop(self) -> TempDir {
         self.executor.shutdown().await;
         self.store.shutdown().await;
         self.serving.abort();
         let _ = self.serving.await;
-        let (data, managers, limits, guest) = (self.data, self.managers, self.limits, self.guest);
         drop((self.executor, self.store, self.workers, self.components));
-        Self::open(data, managers, limits, guest, blobs).await
+        self.data
     }
 
     async fn open(

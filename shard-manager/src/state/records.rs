@@ -75,6 +75,9 @@ pub struct Node {
     /// An operator wants its shards elsewhere.
     #[prost(bool, tag = "8")]
     pub draining: bool,
+    /// Everywhere it listens.
+    #[prost(string, repeated, tag = "9")]
+    pub listeners: Vec<String>,
 }
 
 impl Node {

@@ -26,28 +26,71 @@ pub(super) fn encode(entries: &[Bytes]) -> Bytes {
 }
 
 /// The entries of a chunk, each a slice of it, with their indexes.
-pub(super) fn decode(first: OplogIndex, mut chunk: Bytes) -> Result<Vec<(OplogIndex, Bytes)>, Error> {
-    let corrupt = |what: &str| Error::Corrupt(format!("the oplog chunk at {first} {what}"));
+pub(super) fn decode(first: OplogIndex, chunk: Bytes) -> Result<Vec<(OplogIndex, Bytes)>, Error> {
+    decode_from(first, chunk, first)?.collect()
+}
+
+/// The entries of a chunk from an index on.
+pub(super) fn decode_from(first: OplogIndex, mut chunk: Bytes, from: OplogIndex) -> Result<Entries, Error> {
     if chunk.len() < HEADER {
-        return Err(corrupt("is too short"));
+        return Err(corrupt(first, "is too short"));
     }
     match chunk.get_u8() {
         VERSION => {}
-        version => return Err(corrupt(&format!("has the unknown version {version}"))),
+        version => return Err(corrupt(first, &format!("has the unknown version {version}"))),
     }
     if chunk.get_u32_le() != crc32c::crc32c(&chunk) {
-        return Err(corrupt("has a wrong checksum"));
+        return Err(corrupt(first, "has a wrong checksum"));
     }
     let count = u64::from(chunk.get_u32_le());
-    (0..count)
-        .map(|offset| {
-            let length = chunk.try_get_u32_le().map_err(|_| corrupt("is cut off"))? as usize;
-            if chunk.len() < length {
-                return Err(corrupt("is cut off"));
-            }
-            Ok((OplogIndex(first.0 + offset), chunk.split_to(length)))
-        })
-        .collect()
+    let mut entries = Entries {
+        first,
+        next: first,
+        end: OplogIndex(first.0.saturating_add(count)),
+        rest: chunk,
+    };
+    while entries.next < from.min(entries.end) {
+        let length = entries.length()?;
+        entries.rest.advance(length);
+        entries.next = entries.next.next();
+    }
+    Ok(entries)
+}
+
+/// What is left of a chunk.
+pub(super) struct Entries {
+    first: OplogIndex,
+    next: OplogIndex,
+    end: OplogIndex,
+    rest: Bytes,
+}
+
+impl Entries {
+    /// Of the next entry, which is there as a whole.
+    fn length(&mut self) -> Result<usize, Error> {
+        let length = self.rest.try_get_u32_le();
+        let length = length.ok().and_then(|length| usize::try_from(length).ok());
+        length
+            .filter(|length| *length <= self.rest.len())
+            .ok_or_else(|| corrupt(self.first, "is cut off"))
+    }
+}
+
+impl Iterator for Entries {
+    type Item = Result<(OplogIndex, Bytes), Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next >= self.end {
+            return None;
+        }
+        let index = self.next;
+        self.next = index.next();
+        Some(self.length().map(|length| (index, self.rest.split_to(length))))
+    }
+}
+
+fn corrupt(first: OplogIndex, what: &str) -> Error {
+    Error::Corrupt(format!("the oplog chunk at {first} {what}"))
 }
 
 /// The index of a chunk's first entry, from the chunk's key.
@@ -69,6 +112,11 @@ mod tests {
         let decoded = decode(OplogIndex(7), chunk.clone()).expect("decodes");
         let expected: Vec<_> = (7..).map(OplogIndex).zip(entries).collect();
         assert_eq!(decoded, expected);
+        for from in 0..4 {
+            let entries = decode_from(OplogIndex(7), chunk.clone(), OplogIndex(7 + from as u64));
+            let rest: Result<Vec<_>, _> = entries.expect("decodes").collect();
+            assert_eq!(rest.expect("decodes"), expected[from..]);
+        }
         for at in 0..chunk.len() {
             let mut damaged = chunk.to_vec();
             damaged[at] ^= 0x10;

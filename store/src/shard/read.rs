@@ -136,10 +136,8 @@ struct Page {
 impl Page {
     /// Takes a chunk's entries; false when the page is full.
     fn add_chunk(&mut self, key: &[u8], value: &[u8]) -> Result<bool, Error> {
-        for (index, entry) in chunk::decode(chunk::first(key)?, Bytes::copy_from_slice(value))? {
-            if index < self.from {
-                continue;
-            }
+        for entry in chunk::decode_from(chunk::first(key)?, Bytes::copy_from_slice(value), self.from)? {
+            let (index, entry) = entry?;
             if self.entries.len() >= self.limit_entries
                 || (self.bytes >= self.limit_bytes && !self.entries.is_empty())
             {

@@ -18,7 +18,7 @@ pub(super) struct NewComponent {
     name: String,
 }
 
-/// The wasm bytes are the body; the name is a query parameter.
+/// The wasm bytes are the body; the name is a query parameter. Files that workers begin with come by gRPC only.
 pub(super) async fn add(
     State(api): State<Arc<Api>>,
     Query(new): Query<NewComponent>,

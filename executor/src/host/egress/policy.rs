@@ -25,8 +25,10 @@ pub struct EgressPolicy {
     pub tcp: bool,
     /// Guests may send and receive UDP.
     pub udp: bool,
-    /// The cluster's own listeners, which are closed to guests whatever is allowed.
+    /// The cluster's own listeners, which are closed to guests whatever else is allowed.
     pub own: OwnAddresses,
+    /// Opens them.
+    pub allow_own: bool,
 }
 
 /// The listeners of this cluster, as far as the node knows them.
@@ -97,7 +99,8 @@ impl EgressPolicy {
         let ip = address.ip();
         let within = |ranges: &[AddressRange]| ranges.iter().any(|range| range.contains(ip));
         let closed = is_special(ip) && !within(&self.allow_addresses);
-        if closed || within(&self.deny_addresses) || self.own.contains(address) {
+        let own = !self.allow_own && self.own.contains(address);
+        if closed || own || within(&self.deny_addresses) {
             Err(Refusal::Address)
         } else {
             Ok(())
@@ -140,6 +143,11 @@ mod tests {
             !reaches(&policy, "[::ffff:127.0.0.1]:9000"),
             "the node itself in other clothes"
         );
+        let open = EgressPolicy {
+            allow_own: true,
+            ..policy
+        };
+        assert!(reaches(&open, "127.0.0.1:9000") && !reaches(&open, "127.0.0.9:9000"));
     }
 
     #[test]

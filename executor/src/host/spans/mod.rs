@@ -163,13 +163,17 @@ impl Spans {
 
     /// W3C headers that hand the trace on to others.
     pub(crate) fn headers(&self, at: SpanAt) -> Vec<(String, String)> {
+        let [parent, states] = self.headers_of(self.id(at));
         vec![
-            (
-                "traceparent".to_owned(),
-                format!("00-{}-{}-00", self.trace_id, self.id(at)),
-            ),
-            ("tracestate".to_owned(), self.trace_states.join(",")),
+            ("traceparent".to_owned(), parent),
+            ("tracestate".to_owned(), states),
         ]
+    }
+
+    /// The values of `traceparent` and `tracestate` below a span with this id.
+    pub(crate) fn headers_of(&self, span_id: &str) -> [String; 2] {
+        let parent = format!("00-{}-{span_id}-00", self.trace_id);
+        [parent, self.trace_states.join(",")]
     }
 
     /// What a callee gets: everything up to the current span.

@@ -1,7 +1,5 @@
 //! Where the worker stands in its oplog: reading that, committing, going back, and regions that are repeated as a whole.
 
-use std::ops::ControlFlow;
-
 use kiln_proto::{
     ids::OplogIndex,
     v1::{BeginIndexEntry, EmptyEntry, Value, oplog_entry::Entry},
@@ -91,26 +89,12 @@ fn mark_begin_operation(state: &mut HostState) -> wasmtime::Result<Option<Value>
 
 /// True when the region's end, or the end of the invocation, is recorded ahead.
 fn is_closed(state: &HostState, begin: OplogIndex) -> wasmtime::Result<bool> {
-    let closes = |entry: &Entry| match entry {
+    let closed = state.journal.finds_ahead(|entry| match entry {
         Entry::EndAtomicRegion(end) => end.begin_index == begin.0,
         Entry::ExportedFunctionCompleted(_) => true,
         _ => false,
-    };
-    let head = state.journal.peek();
-    if head.is_some_and(|(_, head)| head.entry.as_ref().is_some_and(closes)) {
-        return Ok(true);
-    }
-    let found = state
-        .journal
-        .look_ahead(|_, entry| {
-            if closes(entry) {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        })
-        .map_err(step::StepError::from)?;
-    Ok(found.is_some())
+    });
+    Ok(closed.map_err(step::StepError::from)?)
 }
 
 fn mark_end_operation(state: &mut HostState, mut arguments: Arguments) -> wasmtime::Result<Option<Value>> {

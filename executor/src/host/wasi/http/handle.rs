@@ -1,6 +1,6 @@
 //! `wasi:http/outgoing-handler.handle`: begins an exchange and sends the request.
 
-use hyper::header::HeaderName;
+use hyper::{HeaderMap, header::HeaderName};
 use kiln_proto::ids::OplogIndex;
 use wasmtime::component::Resource;
 use wasmtime_wasi_http::{
@@ -16,7 +16,7 @@ use super::{
     request,
     request_body::{Hold, hold, steady},
 };
-use crate::host::{HostState, idempotency::derived_key};
+use crate::host::{HostState, call_span_id, idempotency::derived_key};
 
 pub(super) type Future = Resource<HostFutureIncomingResponse>;
 
@@ -37,7 +37,8 @@ impl HostState {
             Err(code) => return Ok(Err(code)),
         };
         let begun = self.begin_exchange().await?;
-        request::add_headers(&mut head.headers, self.added_headers(begun.index));
+        let added = self.added_headers(begun.index, &head.headers);
+        request::add_headers(&mut head.headers, added);
         let mut exchange = Exchange::new(begun.index, begun.is_recorded, request::describe(&head), options);
         // Nothing is recorded of one that was begun in an earlier life, if its beginning is the last that is recorded.
         let is_sent_now = begun.is_new || self.journal.is_live();
@@ -60,15 +61,21 @@ impl HostState {
         Ok(Ok(future))
     }
 
-    fn added_headers(&self, begin: OplogIndex) -> Vec<(HeaderName, String)> {
+    /// Beside the key, those that carry the trace on: the request is a span of its own, as it is exported later.
+    fn added_headers(&mut self, begin: OplogIndex, own: &HeaderMap) -> Vec<(HeaderName, String)> {
         let key = derived_key(&self.invocation.key, begin).to_string();
-        let mut added = trace_headers(self);
-        added.push((request::IDEMPOTENCY_KEY, key));
+        let mut added = vec![(request::IDEMPOTENCY_KEY, key)];
+        // A guest that sends a trace of its own is part of that one alone.
+        if self.forwards_trace && !own.contains_key(&request::TRACEPARENT) {
+            let span_id = call_span_id(&self.context.id, begin);
+            let [parent, states] = self.spans().headers_of(&span_id);
+            added.push((request::TRACEPARENT, parent));
+            added.extend(
+                Some(states)
+                    .filter(|states| !states.is_empty())
+                    .map(|states| (request::TRACESTATE, states)),
+            );
+        }
         added
     }
-}
-
-/// The headers that carry the invocation's trace on: none as long as it has none.
-fn trace_headers(_state: &HostState) -> Vec<(HeaderName, String)> {
-    Vec::new()
 }

@@ -22,6 +22,11 @@ use crate::host::payload::string;
 /// The header under which servers find the key of a request.
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
+/// W3C trace context.
+pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// W3C trace context, what vendors add to it.
+pub(super) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
 /// Builds the request. What is wrong with it is the same in every life of the worker.
 pub(super) fn build(request: HostOutgoingRequest) -> Result<(Parts, WasiBody), ErrorCode> {
     let headers: HeaderMap = request.headers.into();
