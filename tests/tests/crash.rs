@@ -284,7 +284,8 @@ impl Stage {
         let mut answers = Vec::new();
         for (number, call) in scenario.calls.iter().enumerate() {
             let key = format!("{}-{number}", run.worker);
-            answers.push(self.call(scenario, call, run, &answers, &key).await?);
+            let answer = self.call(scenario, call, run, &answers, &key).await?;
+            answers.push(answer);
         }
         Ok(answers)
     }
