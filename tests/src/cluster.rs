@@ -59,7 +59,7 @@ impl Cluster {
         Self::start_with(shape, &[]).await
     }
 
-    /// The same, with variables in the environment of every node.
+    /// As [`Cluster::start`], with settings for all nodes: environment variables `KILN_A__B` and their values.
     ///
     /// # Errors
     /// As [`Cluster::start`].
@@ -67,10 +67,13 @@ impl Cluster {
         let folder = tempfile::Builder::new().prefix("kiln-test-").tempdir()?;
         let mut nodes = Vec::new();
         for number in 1..=shape.managers {
-            nodes.push(Node::new(Role::Manager, number, folder.path(), settings)?);
+            nodes.push(Node::new(Role::Manager, number, folder.path())?);
         }
         for number in 1..=shape.executors {
-            nodes.push(Node::new(Role::Executor, number, folder.path(), settings)?);
+            nodes.push(Node::new(Role::Executor, number, folder.path())?);
+        }
+        for (variable, value) in settings {
+            nodes.iter_mut().for_each(|node| node.set(variable, value));
         }
         let mut cluster = Self {
             shape,

@@ -3,7 +3,7 @@
 //! * [`cluster`] – managers and executors with their own data folders, founded and ready
 //! * [`node`] – one `kiln server` process: start, kill -9, stop and continue
 //! * [`kiln`] – the `kiln` command as a user runs it
-//! * [`caller`] – any function of any worker, as text
+//! * [`client`] – a client that outlasts failovers
 //! * [`crash_points`] – killing the process behind a chosen entry of a worker's oplog
 //! * [`server`] – a server for guests, which counts by idempotency key
 //! * [`load`] – callers with idempotency keys, and what they were told
@@ -15,7 +15,7 @@
 //! * [`up`] – `kiln up`, for what one process can show
 //! * [`wait`] – conditions with a deadline
 
-pub mod caller;
+pub mod client;
 pub mod cluster;
 pub mod crash_points;
 pub mod fleet;

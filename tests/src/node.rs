@@ -32,7 +32,7 @@ pub struct Node {
     http: SocketAddr,
     data: PathBuf,
     log: PathBuf,
-    /// Variables of its environment: settings.
+    /// Settings beside the arguments, as environment variables.
     settings: Vec<(String, String)>,
     process: Option<Child>,
 }
@@ -42,8 +42,7 @@ impl Node {
     ///
     /// # Errors
     /// No port is free.
-    pub fn new(role: Role, number: usize, folder: &Path, settings: &[(&str, &str)]) -> Result<Self> {
-        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    pub fn new(role: Role, number: usize, folder: &Path) -> Result<Self> {
         let kind = match role {
             Role::Manager => "manager",
             Role::Executor => "executor",
@@ -56,9 +55,14 @@ impl Node {
             data: folder.join(&name),
             log: folder.join(format!("{name}.log")),
             name,
-            settings: settings.iter().map(owned).collect(),
+            settings: Vec::new(),
             process: None,
         })
+    }
+
+    /// Adds a setting, `KILN_A__B`, with which its processes start from now on.
+    pub fn set(&mut self, variable: &str, value: &str) {
+        self.settings.push((variable.to_owned(), value.to_owned()));
     }
 
     /// The URL for clients.
@@ -75,7 +79,7 @@ impl Node {
 
     /// Where it serves HTTP.
     #[must_use]
-    pub fn http(&self) -> SocketAddr {
+    pub fn http_address(&self) -> SocketAddr {
         self.http
     }
 
@@ -107,7 +111,7 @@ impl Node {
         command.args(["--listen", &self.address.to_string()]);
         command.args(["--http", &self.http.to_string()]);
         command.arg("--data").arg(&self.data);
-        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
+        command.envs(self.settings.iter().cloned());
         let log: File = OpenOptions::new().create(true).append(true).open(&self.log)?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         self.process = Some(command.spawn().with_context(|| format!("start {}", self.name))?);

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
-use kiln_tests::caller::WaveCaller;
-use kiln_tests::cluster::{Cluster, Shape};
+use kiln_proto::v1::{InterruptWorkerRequest, worker_service_client::WorkerServiceClient};
+use kiln_tests::client::{PatientClient, reference};
+use kiln_tests::cluster::{Cluster, Shape, lazy_channel};
 use kiln_tests::crash_points::{CrashPoints, Moment};
 use kiln_tests::guests;
 use kiln_tests::server::Server;
@@ -169,7 +170,8 @@ async fn the_owner_is_killed_behind_every_entry() -> Result<()> {
 /// What all runs share.
 struct Stage {
     cluster: Mutex<Cluster>,
-    caller: WaveCaller,
+    client: PatientClient,
+    endpoints: Vec<String>,
     points: CrashPoints,
     server: Server,
 }
@@ -204,7 +206,8 @@ impl Stage {
                 .await?;
         }
         Ok(Self {
-            caller: WaveCaller::new(cluster.endpoints())?,
+            endpoints: cluster.endpoints(),
+            client: PatientClient::new(&cluster, PATIENCE)?,
             cluster: Mutex::new(cluster),
             points,
             server: Server::start().await?,
@@ -216,9 +219,10 @@ impl Stage {
         let component = scenario.component;
         let run = self.run(scenario, format!("{component}-whole")).await?;
         let entries = self
-            .caller
-            .oplog_len(&format!("{component}/{}", run.worker))
-            .await?;
+            .client
+            .worker(&format!("{component}/{}", run.worker))
+            .await?
+            .oplog_index;
         self.judge(scenario, &run).await?;
         let mut kills = 0;
         for moment in [Moment::Append, Moment::Commit] {
@@ -280,7 +284,8 @@ impl Stage {
         let mut answers = Vec::new();
         for (number, call) in scenario.calls.iter().enumerate() {
             let key = format!("{}-{number}", run.worker);
-            answers.push(self.call(scenario, call, run, &answers, &key).await?);
+            let answer = self.call(scenario, call, run, &answers, &key).await?;
+            answers.push(answer);
         }
         Ok(answers)
     }
@@ -320,8 +325,9 @@ impl Stage {
             true => (*function).to_owned(),
             false => format!("api.{{{function}}}"),
         };
-        let arguments = arguments.iter().map(|argument| fill(argument)).collect();
-        let answer = self.caller.call(&worker, &function, arguments, key).await;
+        let arguments: Vec<String> = arguments.iter().map(|argument| fill(argument)).collect();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let answer = self.client.wave(&worker, &function, &arguments, key).await;
         let answer = answer.with_context(|| format!("{worker} {function}"))?;
         ensure!(
             *expected == "*" || answer == *expected,
@@ -330,11 +336,26 @@ impl Stage {
         Ok(answer)
     }
 
+    /// The worker is loaded anew, as after a crash of it alone.
+    async fn drop_instance(&self, worker: &str) -> Result<()> {
+        let request = InterruptWorkerRequest {
+            worker: Some(reference(worker)),
+            recover_immediately: true,
+        };
+        let mut endpoints = self.endpoints.iter().cycle();
+        eventually("the worker is crashed", PATIENCE, async || {
+            let endpoint = endpoints.next().context("a cluster has executors")?;
+            let mut workers = WorkerServiceClient::new(lazy_channel(endpoint)?);
+            workers.interrupt_worker(request.clone()).await?;
+            Ok(Some(()))
+        })
+        .await
+    }
+
     /// The answers are recorded, the state is the same after another replay, and the server has seen each effect once.
     async fn judge(&self, scenario: &Scenario, run: &Run) -> Result<()> {
         let name = &run.worker;
-        self.caller
-            .crash(&format!("{}/{name}", scenario.component))
+        self.drop_instance(&format!("{}/{name}", scenario.component))
             .await?;
         let state = self.state(scenario, run).await?;
         ensure!(state == run.state, "{name}: {state:?} was {:?}", run.state);

@@ -1,7 +1,7 @@
 //! The cluster's own listeners are closed to guests, even where the addresses that they are at are open.
 
 use anyhow::{Result, ensure};
-use kiln_tests::caller::WaveCaller;
+use kiln_tests::client::PatientClient;
 use kiln_tests::cluster::{Cluster, Shape};
 use kiln_tests::guests;
 use kiln_tests::server::Server;
@@ -19,19 +19,19 @@ const SHAPE: Shape = Shape {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn guests_reach_servers_and_no_node_of_the_cluster() -> Result<()> {
-    let (cluster, caller) = start(&[LOOPBACK]).await?;
+    let (cluster, client) = start(&[LOOPBACK]).await?;
     let server = Server::start().await?;
-    let answer = fetch(&caller, "POST", &format!("{}/echo?by=me", server.address)).await?;
+    let answer = fetch(&client, "POST", &format!("{}/echo?by=me", server.address)).await?;
     ensure!(answer.starts_with("ok({status: 200"), "{answer}");
     for node in cluster.nodes() {
-        for address in [node.address, node.http()] {
+        for address in [node.address, node.http_address()] {
             for name in [address.to_string(), format!("localhost:{}", address.port())] {
                 // A node learns of the others a moment after it has joined them.
                 eventually(
                     &format!("{name} of {} is closed", node.name),
                     PATIENCE,
                     async || {
-                        let answer = fetch(&caller, "GET", &format!("{name}/healthz")).await?;
+                        let answer = fetch(&client, "GET", &format!("{name}/healthz")).await?;
                         ensure!(answer.contains("DestinationIpProhibited"), "{answer}");
                         Ok(Some(()))
                     },
@@ -45,32 +45,31 @@ async fn guests_reach_servers_and_no_node_of_the_cluster() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_can_be_opened_to_its_guests() -> Result<()> {
-    let (cluster, caller) = start(&[LOOPBACK, OWN]).await?;
-    let answer = fetch(&caller, "GET", &format!("{}/healthz", cluster.executor(2).http())).await?;
+    let (cluster, client) = start(&[LOOPBACK, OWN]).await?;
+    let answer = fetch(
+        &client,
+        "GET",
+        &format!("{}/healthz", cluster.executor(2).http_address()),
+    )
+    .await?;
     ensure!(answer.starts_with("ok({status: 200"), "{answer}");
     cluster.finish()
 }
 
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 
-async fn start(settings: &[(&str, &str)]) -> Result<(Cluster, WaveCaller)> {
+async fn start(settings: &[(&str, &str)]) -> Result<(Cluster, PatientClient)> {
     let cluster = Cluster::start_with(SHAPE, settings).await?;
     cluster
         .add_component("outgoing", &guests::path("outgoing"))
         .await?;
-    let caller = WaveCaller::new(cluster.endpoints())?;
-    Ok((cluster, caller))
+    let client = PatientClient::new(&cluster, PATIENCE)?;
+    Ok((cluster, client))
 }
 
 /// What a guest gets from `http://TO`.
-async fn fetch(caller: &WaveCaller, method: &str, to: &str) -> Result<String> {
-    let arguments = [
-        format!("{method:?}"),
-        format!("\"http://{to}\""),
-        "[]".into(),
-        "none".into(),
-    ];
-    Ok(caller
-        .call("outgoing/g", "api.{fetch}", arguments.into(), "")
-        .await?)
+async fn fetch(client: &PatientClient, method: &str, to: &str) -> Result<String> {
+    let (method, url) = (format!("\"{method}\""), format!("\"http://{to}\""));
+    let arguments = [method.as_str(), &url, "[]", "none"];
+    Ok(client.wave("outgoing/g", "api.{fetch}", &arguments, "").await?)
 }

@@ -34,6 +34,7 @@ use super::{
 use crate::replay::{
     Kind as CallKind,
     step::{self, Manner, StepError},
+    writes,
 };
 
 /// How a host call begins.
@@ -129,13 +130,12 @@ impl HostState {
     ///
     /// # Errors
     /// When it must not be repeated, and as [`HostState::begin`].
-    #[allow(dead_code, reason = "outgoing HTTP is to use it")]
     pub(in crate::host) async fn begin_batch(&mut self) -> wasmtime::Result<OplogIndex> {
         self.record_logs();
         if !self.is_recorded() {
             return Ok(self.journal.current_index());
         }
-        let begin = step::begin_batch(&self.journal, self.control.is_idempotent).await?;
+        let begin = writes::begin_batch(&self.journal, self.control.is_idempotent).await?;
         self.control.enter_batch(begin);
         Ok(begin)
     }
@@ -144,11 +144,10 @@ impl HostState {
     ///
     /// # Errors
     /// As [`HostState::begin`].
-    #[allow(dead_code, reason = "outgoing HTTP is to use it")]
     pub(in crate::host) async fn end_batch(&mut self, begin: OplogIndex) -> wasmtime::Result<()> {
         if self.control.leave_batch(begin) && self.is_recorded() {
             self.record_logs();
-            step::end_batch(&self.journal, begin).await?;
+            writes::end_batch(&self.journal, begin).await?;
         }
         Ok(())
     }
@@ -183,7 +182,7 @@ impl HostState {
         self.record_logs();
         let is_recorded = self.is_recorded();
         let (index, is_new) = if is_recorded {
-            step::begin_exchange(&self.journal).await?
+            writes::begin_exchange(&self.journal).await?
         } else {
             (self.journal.current_index(), true)
         };
@@ -205,7 +204,7 @@ impl HostState {
     pub(in crate::host) fn end_exchange(&mut self, begin: OplogIndex) -> wasmtime::Result<()> {
         self.record_logs();
         self.control.leave_batch(begin);
-        step::end_exchange(&self.journal, begin)?;
+        writes::end_exchange(&self.journal, begin)?;
         Ok(())
     }
 

@@ -16,6 +16,7 @@ use crate::{
     replay::{
         Kind as CallKind,
         step::{self, StepError},
+        writes,
     },
 };
 
@@ -52,7 +53,7 @@ async fn begin(state: &mut HostState, mut arguments: Arguments) -> wasmtime::Res
         }
         CallKind::WriteRemote if !state.control.is_idempotent && state.is_recorded() => {
             state.record_logs();
-            let begin = step::begin_marked(&state.journal).await?;
+            let begin = writes::begin_marked(&state.journal).await?;
             state.control.enter_batch(begin);
             begin
         }
