@@ -59,6 +59,7 @@ impl Enumerator {
                     // One more than wanted shows whether there is another page.
                     limit: limit + 1,
                     after: after.and_then(|mark| mark.after.clone()),
+                    whole_pages: false,
                 };
                 asked.push_back(async move { (shard, self.scan(scan, query, patience).await) });
                 next += 1;
@@ -253,7 +254,7 @@ impl Gathered {
         }
         if self.page.rows.len() > limit {
             self.page.rows.truncate(limit);
-            self.page.next = self.page.rows.last().map(super::query::Row::mark);
+            self.page.next = self.page.rows.last().map(super::query::Row::mark).transpose()?;
         }
         Ok(self.page)
     }

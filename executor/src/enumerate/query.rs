@@ -51,31 +51,40 @@ pub(crate) struct Page {
 pub(crate) struct Row {
     pub(crate) shard: ShardId,
     pub(crate) record: v1::WorkerRecord,
-    pub(super) position: v1::ShardPosition,
+    /// Absent on whole pages.
+    position: Option<v1::ShardPosition>,
 }
 
 impl Row {
-    pub(super) fn mark(&self) -> Mark {
-        Mark {
+    /// Behind this row.
+    ///
+    /// # Errors
+    /// `INTERNAL` for a row of a whole page.
+    pub(super) fn mark(&self) -> Result<Mark, Error> {
+        let position = self.position.clone();
+        Ok(Mark {
             shard: self.shard,
-            after: Some(self.position.clone()),
-        }
+            after: Some(position.ok_or_else(malformed)?),
+        })
     }
 }
 
 /// The rows of a shard's answer.
 pub(super) fn rows_of(shard: ShardId, response: v1::ScanShardResponse) -> Result<Vec<Row>, Error> {
-    if response.workers.len() != response.positions.len() {
-        return Err(Error::internal("a shard's answer is malformed"));
+    if !response.positions.is_empty() && response.workers.len() != response.positions.len() {
+        return Err(malformed());
     }
-    let pairs = response.workers.into_iter().zip(response.positions);
-    pairs
-        .map(|(record, position)| {
-            Ok(Row {
-                shard,
-                record: super::local::decode(record)?,
-                position,
-            })
+    let mut positions = response.positions.into_iter();
+    let rows = response.workers.into_iter().map(|record| {
+        Ok(Row {
+            shard,
+            record: super::local::decode(record)?,
+            position: positions.next(),
         })
-        .collect()
+    });
+    rows.collect()
+}
+
+fn malformed() -> Error {
+    Error::internal("a shard's answer is malformed")
 }

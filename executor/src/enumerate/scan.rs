@@ -29,6 +29,8 @@ pub(crate) struct Scan {
     pub(crate) precise: bool,
     pub(crate) limit: usize,
     pub(crate) after: Option<v1::ShardPosition>,
+    /// Nobody continues within the page, so that its rows need no positions.
+    pub(crate) whole_pages: bool,
 }
 
 impl Scan {
@@ -68,7 +70,9 @@ impl Scan {
             if let Some(record) = local.pick(&mut hit)? {
                 bytes += record.len();
                 response.workers.push(record);
-                response.positions.extend(position(&hit));
+                if !self.whole_pages {
+                    response.positions.extend(position(&hit));
+                }
             }
             let is_full =
                 response.workers.len() >= limit || bytes >= PAGE_BYTES_MAX || examined >= EXAMINED_MAX;

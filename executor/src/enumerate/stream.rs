@@ -98,6 +98,7 @@ impl Pages {
                 precise: self.query.precise,
                 limit: self.limit,
                 after: self.after.take(),
+                whole_pages: true,
             };
             let (answers, receiver) = mpsc::channel(PAGES_AHEAD);
             let (enumerator, query) = (self.enumerator.clone(), self.query.clone());

@@ -69,6 +69,7 @@ impl From<&Scan> for v1::ScanShardRequest {
             precise: scan.precise,
             limit: u32::try_from(scan.limit).unwrap_or(u32::MAX),
             after: scan.after.clone(),
+            whole_pages: scan.whole_pages,
         }
     }
 }
@@ -83,6 +84,7 @@ impl TryFrom<v1::ScanShardRequest> for Scan {
             precise: request.precise,
             limit: request.limit as usize,
             after: request.after,
+            whole_pages: request.whole_pages,
         })
     }
 }
