@@ -10,6 +10,7 @@ use kiln_executor::{
 use kiln_proto::{
     Error,
     ids::{Epoch, OplogIndex, WorkerId},
+    v1::{OplogEntry, oplog_entry::Entry},
 };
 use parking_lot::Mutex;
 
@@ -98,9 +99,20 @@ async fn crash_before_every_append(bytes: Vec<u8>, calls: Calls<'_>) -> (Vec<Str
             "writes after a crash behind entry {}",
             last.0
         );
-        assert_eq!(crashed.oplog.last(), worker.oplog.last());
+        assert_eq!(
+            recorded_calls(&crashed),
+            recorded_calls(&worker),
+            "no call is recorded twice"
+        );
     }
     (expected, count)
+}
+
+/// Entries that are hints, as how memory grew, come once more in another life.
+fn recorded_calls(worker: &Worker) -> usize {
+    let entries = worker.oplog.entries().expect("decodable entries");
+    let is_call = |entry: &&OplogEntry| matches!(entry.entry, Some(Entry::ImportedFunctionInvoked(_)));
+    entries.iter().filter(is_call).count()
 }
 
 async fn tour(instance: &mut Instance) -> String {
@@ -121,8 +133,7 @@ async fn a_crash_at_any_entry_changes_no_result_and_repeats_no_write() {
 }
 
 /// The same interfaces as three public toolchains use them.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn guests_of_all_toolchains_survive_a_crash_at_any_entry() {
+async fn a_shared_guest_survives_a_crash_at_any_entry(guest: &str) {
     let large: String = (0..5000_u32)
         .map(|number| (number % 251).to_string() + ",")
         .collect();
@@ -134,21 +145,31 @@ async fn guests_of_all_toolchains_survive_a_crash_at_any_entry() {
         ("blob", &["\"c\"", "\"o\"", large.as_str(), "4094", "4097"]),
         ("blob", &["\"c\"", "\"o\"", "[7, 8, 9]", "1", "100"]),
     ];
-    for guest in ["runtime-apis-rust", "runtime-apis-ts", "runtime-apis-py"] {
-        let (results, crashes) = crash_before_every_append(shared(guest), calls).await;
-        assert_eq!(
-            results,
-            [
-                "some([1, 2, 3])",
-                "some([])",
-                r#"["k0", "k1", "k10", "k11", "k2", "k3", "k4", "k5", "k6", "k7", "k8", "k9"]"#,
-                "[78, 79, 80, 81]",
-                "[8, 9]",
-            ],
-            "{guest}"
-        );
-        assert!(crashes > 10, "{guest}: {crashes} crashes");
-    }
+    let (results, crashes) = crash_before_every_append(shared(guest), calls).await;
+    let expected = [
+        "some([1, 2, 3])",
+        "some([])",
+        r#"["k0", "k1", "k10", "k11", "k2", "k3", "k4", "k5", "k6", "k7", "k8", "k9"]"#,
+        "[78, 79, 80, 81]",
+        "[8, 9]",
+    ];
+    assert_eq!(results, expected);
+    assert!(crashes > 10, "{crashes} crashes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_in_rust_survives_a_crash_at_any_entry() {
+    a_shared_guest_survives_a_crash_at_any_entry("runtime-apis-rust").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_in_typescript_survives_a_crash_at_any_entry() {
+    a_shared_guest_survives_a_crash_at_any_entry("runtime-apis-ts").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_in_python_survives_a_crash_at_any_entry() {
+    a_shared_guest_survives_a_crash_at_any_entry("runtime-apis-py").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -16,7 +16,7 @@ const CASES: &[Case] = &[
     Case {
         name: "names",
         bound: |limits| limits.name_bytes_max = 4,
-        says: r#"open-bucket without a name Err("the name of a bucket cannot be empty")"#,
+        says: r#"get-many Err("the name of a key has at most 4 bytes, not 7")"#,
     },
     Case {
         name: "values",
@@ -119,16 +119,13 @@ async fn a_quota_of_keys_is_held_exactly_and_lets_keys_change() {
     for key in 0..20 {
         assert_eq!(set(key).await, "ok", "key {key}");
     }
-    assert_eq!(
-        set(20).await,
-        "err(\"the application's quota of keys is used up\")"
-    );
+    let used_up = "quota of keys is used up";
+    let refused = set(20).await;
+    assert!(refused.contains(used_up), "{refused}");
     assert_eq!(set(3).await, "ok");
     let sum = node
         .wave("storage/w", "api.{increment}", &["\"b\"", "\"n\"", "1"])
-        .await;
-    assert_eq!(
-        sum.unwrap(),
-        "err(\"the application's quota of keys is used up\")"
-    );
+        .await
+        .unwrap();
+    assert!(sum.contains(used_up), "{sum}");
 }
