@@ -37,7 +37,21 @@ type Call = (&'static str, &'static str, &'static [&'static str], &'static str);
 const ME: &str = "{me}";
 const PEER: &str = "{me}-peer";
 
+/// The longest first, so that all end at about the same time.
 const SCENARIOS: &[Scenario] = &[
+    // Calls of another worker: awaited, queued, at the same time, later, and of its resources.
+    Scenario {
+        component: "rpc",
+        calls: &[
+            (ME, "call-add", &["\"{me}-peer\"", "1"], "ok(1)"),
+            (ME, "add-everywhere", &["[\"{me}-peer\"]", "20"], "[ok(21)]"),
+            (ME, "send-add", &["\"{me}-peer\"", "300"], "ok"),
+            (ME, "schedule-add", &["\"{me}-peer\"", "1", "4000"], ""),
+            (ME, "count-there", &["\"{me}-peer\"", "2"], "*"),
+        ],
+        state: &[(PEER, "value", &[], "4321"), (PEER, "tallies", &[], "0")],
+        effects: 0,
+    },
     // Clocks, randomness, environment, standard output, sleeping.
     Scenario {
         component: "effects",
@@ -121,19 +135,6 @@ const SCENARIOS: &[Scenario] = &[
             (ME, "range", &["\"{me}\"", "\"o\"", "0", "1"], "*"),
         ],
         state: &[(ME, "increment", &["\"{me}\"", "\"n\"", "0"], "ok(5)")],
-        effects: 0,
-    },
-    // Calls of another worker: awaited, queued, at the same time, later, and of its resources.
-    Scenario {
-        component: "rpc",
-        calls: &[
-            (ME, "call-add", &["\"{me}-peer\"", "1"], "ok(1)"),
-            (ME, "add-everywhere", &["[\"{me}-peer\"]", "20"], "[ok(21)]"),
-            (ME, "send-add", &["\"{me}-peer\"", "300"], "ok"),
-            (ME, "schedule-add", &["\"{me}-peer\"", "1", "4000"], ""),
-            (ME, "count-there", &["\"{me}-peer\"", "2"], "*"),
-        ],
-        state: &[(PEER, "value", &[], "4321"), (PEER, "tallies", &[], "0")],
         effects: 0,
     },
     // Spans, the own oplog, and calls that the guest makes durable itself.
