@@ -8,6 +8,7 @@
 //! * `route` – from a worker's name to the node that owns it; retries until the caller's deadline
 //! * `attend`, `managers`, `registry` – the lease, the map and the components, from the shard managers
 //! * `prefetch` – compiles new components before they are called
+//! * `processors` – components that are given the oplogs of others
 //! * `shard` – replicas on this node: opened when led, closed at once when not, recovered, reconciled with the map
 //! * `way_out` – from a worker to others: what the host asks of the cluster
 //! * `storage` – keys and blobs of applications, over all shards
@@ -42,6 +43,7 @@ mod oplog_page;
 pub mod oplog_query;
 mod options;
 mod prefetch;
+mod processors;
 mod registry;
 pub mod replay;
 mod requests;

@@ -2,12 +2,14 @@
 //!
 //! * [`Telemetry`] – what workers tell: an invocation has ended, for good
 //! * `trace` – from the entries of an invocation to its spans: its own, those that the guest started, its calls to the world
+//! * `rpc` – those of calls from worker to worker
 //! * `export` – the task that reads committed entries and sends spans in batches
 //!
 //! Everything is taken from the committed oplog, and only once the end of the invocation is in it: whoever commits the end
 //! exports, however many owners the invocation had before. Ids follow from the oplog, too.
 
 mod export;
+mod rpc;
 #[cfg(test)]
 mod tests;
 mod trace;

@@ -15,8 +15,9 @@ use opentelemetry_proto::tonic::{
 };
 
 use crate::{
-    host::{call_span_id, invocation_span},
+    host::{RpcStep, call_span_id, invocation_span},
     journal::{Region, Regions},
+    telemetry::rpc::RpcSpans,
 };
 
 /// One request for spans of many traces.
@@ -83,6 +84,7 @@ struct Tree {
     by_id: HashMap<String, usize>,
     /// Started by the guest and not finished, innermost last.
     open: Vec<usize>,
+    rpc: RpcSpans,
 }
 
 impl Tree {
@@ -120,6 +122,7 @@ impl Tree {
             spans: vec![span],
             by_id: HashMap::new(),
             open: Vec::new(),
+            rpc: RpcSpans::default(),
         }
     }
 
@@ -187,6 +190,14 @@ impl Tree {
         call: &ImportedFunctionInvokedEntry,
         at_ns: u64,
     ) {
+        if let Some(step) = RpcStep::of(call) {
+            let child = Span {
+                parent_span_id: self.current().span_id.clone(),
+                ..self.child(at_ns)
+            };
+            self.rpc.add(&mut self.spans, step, &child);
+            return;
+        }
         let kind = call.function_type.unwrap_or_default().kind();
         if kind == Kind::ReadLocal {
             return;
@@ -217,7 +228,7 @@ impl Tree {
     }
 }
 
-fn attribute(key: &str, value: &str) -> KeyValue {
+pub(super) fn attribute(key: &str, value: &str) -> KeyValue {
     KeyValue {
         key: key.to_owned(),
         value: Some(AnyValue {
@@ -228,7 +239,7 @@ fn attribute(key: &str, value: &str) -> KeyValue {
 }
 
 /// Reads hexadecimal digits; ids that are none become empty, which OpenTelemetry reads as absent.
-fn bytes_of(hex: &str) -> Vec<u8> {
+pub(super) fn bytes_of(hex: &str) -> Vec<u8> {
     let digits = hex.as_bytes().chunks(2);
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
     digits.map(byte).collect::<Option<_>>().unwrap_or_default()

@@ -3,6 +3,8 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test panics to fail")]
 
 mod apis;
+mod clients;
+mod components;
 mod control;
 mod enumeration;
 mod files;
@@ -14,5 +16,7 @@ mod managers;
 mod memory;
 mod node;
 mod oplog;
+mod processors;
 mod rpc;
+mod versions;
 mod waiting;

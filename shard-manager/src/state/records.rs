@@ -153,6 +153,8 @@ pub struct State {
     pub nodes: BTreeMap<NodeId, Node>,
     /// Placed shards.
     pub shards: BTreeMap<ShardId, Placement>,
+    /// Components that have been removed.
+    pub components_removed: u64,
 }
 
 /// A component through all its versions.
@@ -187,7 +189,7 @@ pub(crate) struct Token {
 /// A change of the control state: one Raft entry.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Command {
-    #[prost(oneof = "Change", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "Change", tags = "1, 2, 3, 4, 5, 6")]
     pub change: Option<Change>,
 }
 
@@ -203,6 +205,8 @@ pub(crate) enum Change {
     PutChunk(PutChunk),
     #[prost(message, tag = "5")]
     Register(Register),
+    #[prost(message, tag = "6")]
+    Remove(v1::RemoveComponentRequest),
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]
