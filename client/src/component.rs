@@ -7,8 +7,9 @@ use kiln_proto::{
     Error,
     ids::ComponentId,
     v1::{
-        ComponentVersion, GetComponentRequest, GetComponentResponse, ListComponentsRequest,
-        UploadComponentRequest, UploadComponentResponse, UploadHeader, upload_component_request::Part,
+        ComponentVersion, DeleteComponentRequest, GetComponentRequest, GetComponentResponse,
+        ListComponentsRequest, UploadComponentRequest, UploadComponentResponse, UploadHeader,
+        upload_component_request::Part,
     },
 };
 use tonic::{Request, Response, Status, transport::Channel};
@@ -123,6 +124,21 @@ impl Client {
             .await?;
         self.note_component(response.component.as_ref());
         Ok(response)
+    }
+
+    /// Removes a component that has no workers.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`; `CONFLICT` while it has workers.
+    pub async fn delete_component(&self, component: &str) -> Result<(), Error> {
+        let request = DeleteComponentRequest {
+            component: component.to_owned(),
+        };
+        self.call(request, |channel, request| async move {
+            self.components(channel).delete_component(request).await
+        })
+        .await
+        .map(|_| ())
     }
 
     pub(crate) fn note_component(&self, component: Option<&ComponentVersion>) {

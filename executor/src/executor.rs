@@ -72,8 +72,8 @@ impl Executor {
         let managers = Arc::new(Managers::new(channels.clone(), options.managers.clone()));
         let components = components(&options).await?;
         let files = FileCache::new(options.cache_dir.join("files"))?;
-        let registry = Arc::new(Registry::new(managers.clone(), components, files));
         let view = Arc::<ClusterView>::default();
+        let registry = Arc::new(Registry::new(managers.clone(), view.clone(), components, files));
         let context = Arc::new(Context {
             registry: registry.clone(),
             view: view.clone(),

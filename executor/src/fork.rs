@@ -16,6 +16,7 @@ use kiln_proto::{
     },
 };
 use prost::Message as _;
+use uuid::Uuid;
 
 use crate::{
     edge::Api,
@@ -37,8 +38,8 @@ pub(crate) struct Fork {
     pub(crate) target: WorkerId,
     /// The last index that is copied.
     pub(crate) cutoff: u64,
-    /// An entry that only the copy has, behind the copied ones.
-    pub(crate) last: Option<OplogEntry>,
+    /// Entries that only the copy has, behind the copied ones.
+    pub(crate) last: Vec<OplogEntry>,
     /// Names the fork.
     pub(crate) token: Bytes,
 }
@@ -80,7 +81,10 @@ impl Api {
         Err(lost)
     }
 
+    /// One attempt. It stages under a token of its own: another attempt, this caller's or a repeated request's, may have come
+    /// less far or still be under way.
     async fn copy(&self, fork: &Fork, source: &WorkerRecord, patience: Patience) -> Result<(), Error> {
+        let token = Bytes::copy_from_slice(Uuid::new_v4().as_bytes());
         let mut next = 1;
         while next <= fork.cutoff {
             let mut page = self.page(fork, next, patience).await?;
@@ -88,11 +92,13 @@ impl Api {
                 rename(&mut page, fork)?;
             }
             let count = page.len() as u64;
-            self.stage(fork, next, page, patience).await?;
+            let stage = staged(&token, next, &page);
+            self.stage(fork, stage, patience).await?;
             next += count;
         }
-        if let Some(last) = &fork.last {
-            self.stage(fork, next, vec![last.clone()], patience).await?;
+        if !fork.last.is_empty() {
+            let stage = staged(&token, next, &fork.last);
+            self.stage(fork, stage, patience).await?;
         }
         // The pages are of one worker only if it has not been deleted and made anew meanwhile.
         let now = self.record(&fork.source, patience).await?;
@@ -102,7 +108,8 @@ impl Api {
         let shard = self.router.shard_of(&fork.target)?;
         let adopt = v1::AdoptWorkerRequest {
             worker: Some((&fork.target).into()),
-            token: fork.token.clone(),
+            token,
+            fork_token: fork.token.clone(),
         };
         self.router
             .route(shard, patience, Arc::new(Adopt(adopt)))
@@ -134,19 +141,7 @@ impl Api {
         Ok(entries)
     }
 
-    async fn stage(
-        &self,
-        fork: &Fork,
-        first_index: u64,
-        entries: Vec<OplogEntry>,
-        patience: Patience,
-    ) -> Result<(), Error> {
-        let stage = StageOplog {
-            epoch: 0,
-            token: fork.token.clone(),
-            first_index,
-            entries: entries.iter().map(|entry| entry.encode_to_vec().into()).collect(),
-        };
+    async fn stage(&self, fork: &Fork, stage: StageOplog, patience: Patience) -> Result<(), Error> {
         let shard = self.router.shard_of(&fork.target)?;
         let request = v1::OperateShardRequest {
             shard: shard.0,
@@ -183,6 +178,15 @@ impl Api {
             Err(error) if error.code == ErrorCode::NotFound => Err(source_not_found()),
             Err(error) => Err(error),
         }
+    }
+}
+
+fn staged(token: &Bytes, first_index: u64, entries: &[OplogEntry]) -> StageOplog {
+    StageOplog {
+        epoch: 0,
+        token: token.clone(),
+        first_index,
+        entries: entries.iter().map(|entry| entry.encode_to_vec().into()).collect(),
     }
 }
 

@@ -9,6 +9,7 @@
 //! * `attend`, `managers`, `registry` – the lease, the map and the components, from the shard managers
 //! * `prefetch` – compiles new components before they are called
 //! * `own_listeners` – keeps guests away from the cluster's own listeners
+//! * `processors` – components that are given the oplogs of others
 //! * `shard` – replicas on this node: opened when led, closed at once when not, recovered, reconciled with the map
 //! * `way_out` – from a worker to others: what the host asks of the cluster
 //! * `storage` – keys and blobs of applications, over all shards
@@ -44,6 +45,7 @@ pub mod oplog_query;
 mod options;
 mod own_listeners;
 mod prefetch;
+mod processors;
 mod registry;
 pub mod replay;
 mod requests;

@@ -1,6 +1,12 @@
 //! What this node knows of components: names, versions, and their code.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use dashmap::DashMap;
@@ -13,9 +19,11 @@ use tokio::time::Instant;
 
 use crate::{
     component::{Components, Digest, LoadedComponent},
-    host::InitialFile,
+    host::{InitialFile, default_components, unversioned},
     initial_files::{self, FileCache},
     managers::Managers,
+    processors::PROCESS,
+    route::ClusterView,
 };
 
 /// How long a question to the managers may take while a call waits for the answer.
@@ -31,6 +39,9 @@ const INDEXED_KEY_BYTES_MAX: usize = 255;
 /// Components as the managers list them. What cannot change is remembered; the latest version is asked for each time.
 pub(crate) struct Registry {
     managers: Arc<Managers>,
+    view: Arc<ClusterView>,
+    /// As many components had been removed when names were remembered.
+    removed: AtomicU64,
     components: Components,
     files: FileCache,
     ids: DashMap<String, ComponentId>,
@@ -57,9 +68,16 @@ pub(crate) struct NewVersion {
 impl Registry {
     /// An empty one.
     #[must_use]
-    pub(crate) fn new(managers: Arc<Managers>, components: Components, files: FileCache) -> Self {
+    pub(crate) fn new(
+        managers: Arc<Managers>,
+        view: Arc<ClusterView>,
+        components: Components,
+        files: FileCache,
+    ) -> Self {
         Self {
             managers,
+            view,
+            removed: AtomicU64::new(0),
             components,
             files,
             ids: DashMap::new(),
@@ -73,6 +91,7 @@ impl Registry {
     /// # Errors
     /// `NOT_FOUND` for an unknown name.
     pub(crate) async fn resolve(&self, component: &str) -> Result<ComponentId, Error> {
+        self.forget_removed();
         if let Some(id) = self.ids.get(component) {
             return Ok(*id);
         }
@@ -166,6 +185,8 @@ impl Registry {
         }
         initial_files::check(&new.header.files)?;
         let loaded = self.components.add(new.bytes.clone()).await?;
+        self.check_processors(&new.header).await?;
+        self.check_clients(&loaded, &new.header.clients).await?;
         let digest = Bytes::copy_from_slice(&loaded.digest().0);
         let chunks = self.put_blob(&digest, &new.bytes).await?;
         let files = self.put_files(&new).await?;
@@ -178,6 +199,8 @@ impl Registry {
             indexed_env: new.header.indexed_env,
             indexed_config: new.header.indexed_config,
             application: new.header.application,
+            clients: new.header.clients,
+            processors: new.header.processors,
             digest,
             size: new.bytes.len() as u64,
             chunks,
@@ -198,6 +221,92 @@ impl Registry {
             .ok_or_else(|| Error::internal("the manager's answer names no component"))?;
         self.remember(registered.clone())?;
         Ok(registered)
+    }
+
+    /// Looks at the components behind the client stubs. One that is only to be added later is looked at when it is called; two
+    /// components may call each other.
+    async fn check_clients(&self, loaded: &LoadedComponent, clients: &[v1::KeyValue]) -> Result<(), Error> {
+        for import in loaded.client_imports() {
+            let configured = clients.iter().rev().find(|pair| pair.key == unversioned(import));
+            let id = match configured {
+                Some(pair) => Some(self.resolve(&pair.value).await?),
+                None => self.first_of(default_components(import)).await?,
+            };
+            let Some(id) = id else { continue };
+            let version = self.latest(id).await?;
+            let unserved = loaded.unserved(import, &*self.load(&version).await?, &version.name);
+            if !unserved.is_empty() {
+                return Err(Error::invalid(format!(
+                    "a client stub does not fit its component: {}",
+                    unserved.join(", ")
+                ))
+                .with_hint(
+                    "make the stub from the component's present version, or name another with --client",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    async fn first_of<'n>(&self, names: impl Iterator<Item = &'n str>) -> Result<Option<ComponentId>, Error> {
+        for name in names {
+            match self.resolve(name).await {
+                Ok(id) => return Ok(Some(id)),
+                Err(error) if error.code == ErrorCode::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn check_processors(&self, header: &v1::UploadHeader) -> Result<(), Error> {
+        for name in &header.processors {
+            if *name == header.name {
+                return Err(Error::invalid(
+                    "a component cannot process its own oplogs without end",
+                ));
+            }
+            let id = self.resolve(name).await?;
+            let processor = self.load(&*self.latest(id).await?).await?;
+            if let Err(error) = processor.function(PROCESS) {
+                return Err(
+                    Error::invalid(format!("component \"{name}\" cannot process oplogs: {error}"))
+                        .with_hint("it has to export golem:api/oplog-processor@1.1.7"),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a component, of which the caller knows that it has no workers.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, or when no manager answers.
+    pub(crate) async fn remove(&self, id: ComponentId) -> Result<(), Error> {
+        let request = v1::RemoveComponentRequest {
+            component_id: Bytes::copy_from_slice(id.as_bytes()),
+        };
+        let remove = |mut client: crate::managers::ManagerClient| {
+            let request = request.clone();
+            async move { client.remove_component(request).await }
+        };
+        self.managers.call(LOOKUP_TIMEOUT, remove).await?;
+        self.forget_all();
+        Ok(())
+    }
+
+    /// A name may stand for another component since one was removed.
+    fn forget_removed(&self) {
+        let removed = self.view.glance().wire.components_removed;
+        if self.removed.swap(removed, Ordering::Relaxed) != removed {
+            self.forget_all();
+        }
+    }
+
+    fn forget_all(&self) {
+        self.ids.clear();
+        self.versions.clear();
+        self.latest.clear();
     }
 
     /// The latest version of every component.

@@ -18,7 +18,7 @@ use crate::{
     operations::{On, client},
     route::{Operation, RemoteCall},
     shard::Owned,
-    worker::{Cancel, Message, Revert, Update},
+    worker::{Adoption, Cancel, Message, Revert, Update},
 };
 
 /// Gives a request that names itself by no token a random one, so that its attempts are recognised as one.
@@ -156,7 +156,10 @@ impl Operation for Adopt {
     async fn here(self: Arc<Self>, owned: Arc<Owned>) -> Result<v1::AdoptWorkerResponse, Error> {
         let worker = named_worker(self.0.worker.as_ref())?;
         let message = |reply| Message::Adopt {
-            token: self.0.token.clone(),
+            adoption: Adoption {
+                token: self.0.token.clone(),
+                fork_token: self.0.fork_token.clone(),
+            },
             reply,
         };
         owned.ask(&worker, message).await?;

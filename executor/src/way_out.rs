@@ -137,6 +137,18 @@ pub(crate) fn by_id(worker: &WorkerId) -> v1::WorkerRef {
     }
 }
 
+fn typed(call: ExportedFunctionInvokedEntry) -> v1::InvokeRequest {
+    v1::InvokeRequest {
+        function: call.function_name,
+        arguments: Some(v1::invoke_request::Arguments::Typed(v1::ValueList {
+            values: call.request,
+        })),
+        idempotency_key: call.idempotency_key,
+        context: call.context,
+        ..v1::InvokeRequest::default()
+    }
+}
+
 fn maker(promise: &PromiseId) -> Result<WorkerId, Error> {
     let worker = promise.worker_id.as_ref();
     WorkerId::try_from(worker.ok_or_else(|| Error::invalid("the promise names no worker"))?)
@@ -195,18 +207,21 @@ impl Cluster for WayOut {
 
     async fn enqueue(&self, worker: &WorkerId, call: ExportedFunctionInvokedEntry) -> Result<(), Error> {
         let request = v1::InvokeRequest {
-            function: call.function_name,
-            arguments: Some(v1::invoke_request::Arguments::Typed(v1::ValueList {
-                values: call.request,
-            })),
-            idempotency_key: call.idempotency_key,
-            context: call.context,
             no_wait: true,
-            ..v1::InvokeRequest::default()
+            ..typed(call)
         };
         self.invoke(worker, request, Patience::of(Some(PATIENCE)))
             .await
             .map(|_| ())
+    }
+
+    async fn run(
+        &self,
+        worker: &WorkerId,
+        call: ExportedFunctionInvokedEntry,
+    ) -> Result<Option<v1::Value>, Error> {
+        let response = self.invoke(worker, typed(call), Patience::of(None)).await?;
+        Ok(response.result)
     }
 
     async fn worker(&self, worker: &WorkerId) -> Result<Option<WorkerRecord>, Error> {
@@ -283,7 +298,7 @@ impl Cluster for WayOut {
         source: &WorkerId,
         target: &WorkerId,
         cutoff: OplogIndex,
-        last: Option<OplogEntry>,
+        last: Vec<OplogEntry>,
         token: Uuid,
     ) -> Result<(), Error> {
         let fork = Fork {
@@ -313,6 +328,12 @@ impl Cluster for WayOut {
         };
         // A UUID is taken as it is; whether there is such a component shows only here.
         Ok(none_if_missing(api.registry.latest(id).await)?.map(|_| id))
+    }
+
+    async fn has_function(&self, component: ComponentId, function: &str) -> Result<bool, Error> {
+        let registry = &self.api()?.registry;
+        let version = registry.latest(component).await?;
+        Ok(registry.load(&version).await?.function(function).is_ok())
     }
 }
 

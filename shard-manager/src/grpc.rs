@@ -129,6 +129,14 @@ impl ShardManagerService for Service {
         answer(registry::register(&self.inner, was_forwarded, request.into_inner()).await)
     }
 
+    async fn remove_component(
+        &self,
+        request: Request<v1::RemoveComponentRequest>,
+    ) -> Result<Response<v1::RemoveComponentResponse>, Status> {
+        let was_forwarded = was_forwarded(&request);
+        answer(registry::remove(&self.inner, was_forwarded, request.into_inner()).await)
+    }
+
     async fn find_component(
         &self,
         request: Request<v1::FindComponentRequest>,

@@ -81,6 +81,7 @@ fn differ(a: &v1::ClusterMap, b: &v1::ClusterMap) -> bool {
     a.cluster_id != b.cluster_id
         || a.nodes != b.nodes
         || a.managers != b.managers
+        || a.components_removed != b.components_removed
         || a.shards.len() != b.shards.len()
         || a.shards.iter().zip(&b.shards).any(|(a, b)| shards_differ(a, b))
 }
@@ -132,6 +133,7 @@ pub(crate) fn build(state: &State, roster: &Roster, leader: NodeId, now: Instant
             .collect(),
         managers: managers(state),
         secret: cluster.secret.clone(),
+        components_removed: state.components_removed,
         shards,
     }
 }

@@ -167,6 +167,32 @@ fn check_name(name: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// Removes a component with all its versions.
+pub(crate) async fn remove(
+    inner: &Arc<Inner>,
+    was_forwarded: bool,
+    request: v1::RemoveComponentRequest,
+) -> Result<v1::RemoveComponentResponse, Error> {
+    inner
+        .at_leader(was_forwarded, |route| {
+            let (inner, request) = (Arc::clone(inner), request.clone());
+            Box::pin(async move {
+                match route {
+                    Route::Here(lead) => {
+                        inner.commit(Change::Remove(request)).await?;
+                        // Nodes forget the name when they get the map.
+                        inner.publish(&lead)?;
+                        Ok(v1::RemoveComponentResponse {})
+                    }
+                    Route::There(mut client) => {
+                        Ok(client.remove_component(forwarded(request)).await?.into_inner())
+                    }
+                }
+            })
+        })
+        .await
+}
+
 /// Looks a component up by name or id.
 pub(crate) async fn find(
     inner: &Arc<Inner>,

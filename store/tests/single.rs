@@ -3,9 +3,10 @@
 mod support;
 
 use anyhow::Result;
+use bytes::Bytes;
 use kiln_proto::{
     ids::{Epoch, IdempotencyKey, OplogIndex},
-    v1::{WorkerStatus, key_record::State},
+    v1::{StageOplog, WorkerStatus, key_record::State, shard_operation::Operation},
 };
 use kiln_store::Error;
 use support::{create, eventually, invocation, oplog, options, records, single, worker};
@@ -155,6 +156,61 @@ async fn concurrent_appends_share_syncs() -> Result<()> {
         after.log_syncs - before.log_syncs < WORKERS * APPENDS / 2,
         "{before:?} {after:?}"
     );
+    node.stop().await;
+    Ok(())
+}
+
+/// What an attempt at a copy lays aside: a page that begins at an index.
+async fn stage(
+    node: &support::Node,
+    epoch: Epoch,
+    token: &'static str,
+    first_index: u64,
+    entries: Vec<Bytes>,
+) -> Result<()> {
+    let stage = StageOplog {
+        epoch: 0,
+        token: token.into(),
+        first_index,
+        entries,
+    };
+    node.shard.operate(epoch, Operation::StageOplog(stage)).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attempts_at_a_copy_do_not_mix_their_entries() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let node = single(folder.path()).await?;
+    let epoch = node.shard.open_epoch().await?;
+    let copy = worker("copy");
+    // The slow attempt saw the source before it went on; the quick one is made later and published first.
+    stage(&node, epoch, "slow", 1, vec![create(&copy)]).await?;
+    stage(&node, epoch, "quick", 1, vec![create(&copy)]).await?;
+    stage(&node, epoch, "quick", 2, invocation("quick")).await?;
+    stage(&node, epoch, "slow", 2, invocation("slow")).await?;
+    // A page that comes again counts once, and one that leaves a gap is refused.
+    stage(&node, epoch, "quick", 2, invocation("quick")).await?;
+    let gap = stage(&node, epoch, "slow", 9, invocation("slow")).await;
+    assert!(gap.is_err(), "{gap:?}");
+    assert!(node.shard.worker(&copy)?.is_none(), "nobody sees what is staged");
+
+    node.shard.publish(epoch, &copy, "quick".into()).await?;
+    assert_eq!(oplog(&node.shard, &copy)?.len(), 4);
+    let key = |name: &str| IdempotencyKey::new(name);
+    assert!(node.shard.key_record(&copy, &key("quick")?)?.is_some());
+    assert!(node.shard.key_record(&copy, &key("slow")?)?.is_none());
+    let late = node.shard.publish(epoch, &copy, "slow".into()).await;
+    assert!(matches!(late, Err(Error::Invalid(_))), "{late:?}");
+
+    // What an attempt has left behind goes with the epoch.
+    stage(&node, epoch, "given up", 1, vec![create(&worker("other"))]).await?;
+    let newer = node.shard.open_epoch().await?;
+    let gone = node
+        .shard
+        .publish(newer, &worker("other"), "given up".into())
+        .await;
+    assert!(matches!(gone, Err(Error::NotFound(_))), "{gone:?}");
     node.stop().await;
     Ok(())
 }

@@ -13,7 +13,7 @@ use kiln_proto::{
     convert::{json, rfc3339},
     v1::{ComponentVersion, GetComponentResponse, InitialFile, KeyValue, UploadHeader},
 };
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::refs::{self, FileRef};
 use crate::{
@@ -33,6 +33,8 @@ pub(crate) enum Command {
     List,
     /// Show a component: what it exports and imports
     Get(Get),
+    /// Remove a component that has no workers, with all its versions
+    Delete(Delete),
 }
 
 #[derive(Debug, clap::Args)]
@@ -55,6 +57,19 @@ pub(crate) struct Add {
     files: Vec<FileRef>,
     #[command(flatten)]
     indexed: Indexed,
+    #[command(flatten)]
+    others: Others,
+}
+
+/// Other components that it has to do with.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Others {
+    /// Component behind a client stub that it imports; without this, the one that is called like the stub's package
+    #[arg(long = "client", value_name = "INTERFACE=COMPONENT", value_parser = refs::pair)]
+    clients: Vec<KeyValue>,
+    /// Component that is given the oplogs of its workers
+    #[arg(long = "oplog-processor", value_name = "COMPONENT")]
+    processors: Vec<String>,
 }
 
 /// By which variables workers are to be found fast.
@@ -82,6 +97,14 @@ pub(crate) struct Update {
     files: Vec<FileRef>,
     #[command(flatten)]
     indexed: Indexed,
+    #[command(flatten)]
+    others: Others,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Delete {
+    /// Name or UUID
+    component: String,
 }
 
 #[derive(Debug, clap::Args)]
@@ -103,6 +126,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
             env,
             files,
             indexed,
+            others,
         }) => {
             upload(
                 global,
@@ -113,6 +137,8 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
                     env,
                     indexed_env: indexed.index_env,
                     indexed_config: indexed.index_config,
+                    clients: others.clients,
+                    processors: others.processors,
                     ..UploadHeader::default()
                 },
                 file,
@@ -126,6 +152,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
             env,
             files,
             indexed,
+            others,
         }) => {
             upload(
                 global,
@@ -135,6 +162,8 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
                     env,
                     indexed_env: indexed.index_env,
                     indexed_config: indexed.index_config,
+                    clients: others.clients,
+                    processors: others.processors,
                     ..UploadHeader::default()
                 },
                 file,
@@ -144,6 +173,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
         }
         Command::List => list(global).await,
         Command::Get(args) => get(global, &args).await,
+        Command::Delete(args) => delete(global, &args).await,
     }
 }
 
@@ -165,9 +195,15 @@ async fn upload(
         });
         contents.push(bytes);
     }
-    let component = upload_bytes(&global.client()?, header, bytes, contents).await?;
-    global.output().print(&json::component(&component), || {
-        format!("{} version {}", component.name, component.version)
+    let client = global.client()?;
+    let component = upload_bytes(&client, header, bytes, contents).await?;
+    let response = client
+        .get_component(&component.name, Some(component.version))
+        .await?;
+    let details = json::component_details(&response);
+    global.output().print(&details, || {
+        let title = format!("{} version {}", component.name, component.version);
+        [title, interfaces(&response)].join("\n")
     })
 }
 
@@ -227,6 +263,15 @@ async fn list(global: &Global) -> anyhow::Result<()> {
     })
 }
 
+async fn delete(global: &Global, args: &Delete) -> anyhow::Result<()> {
+    global.client()?.delete_component(&args.component).await?;
+    global
+        .output()
+        .print(&json!({"component": args.component, "deleted": true}), || {
+            format!("deleted {}", args.component)
+        })
+}
+
 async fn get(global: &Global, args: &Get) -> anyhow::Result<()> {
     let response = global
         .client()?
@@ -250,7 +295,13 @@ fn describe(response: &GetComponentResponse, details: &Json) -> String {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         lines.push(format!("{field:12} {text}"));
     }
-    lines.push("exports".to_owned());
+    lines.push(interfaces(response));
+    lines.join("\n")
+}
+
+/// What a component offers and what it needs.
+fn interfaces(response: &GetComponentResponse) -> String {
+    let mut lines = vec!["exports".to_owned()];
     lines.extend(
         response
             .exports

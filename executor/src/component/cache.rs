@@ -100,7 +100,9 @@ impl Components {
         self.check_size(bytes.len())?;
         compile::check_header(&bytes)?;
         let digest = Digest::of(&bytes);
-        self.load(digest, || async { Ok(bytes) }).await
+        let loaded = self.load(digest, || async { Ok(bytes) }).await?;
+        loaded.check_contract()?;
+        Ok(loaded)
     }
 
     /// The component of that digest: from memory, from the disk, or else compiled from the bytes that `fetch` gets.

@@ -2,7 +2,7 @@ use wasmparser::{Parser, Payload, ValidPayload, Validator, component_types::Comp
 use wasmtime::component::{Component, InstancePre, Linker, types::ComponentItem};
 
 use super::Error;
-use crate::host::{HostState, catalog, is_offered};
+use crate::host::{HostState, catalog, is_client, is_client_function, is_offered};
 
 /// Names of the interfaces and functions that a component imports; interfaces of types only are left out.
 pub(super) fn names(component: &Component) -> Vec<String> {
@@ -44,6 +44,12 @@ struct Import {
 /// What the host does not offer of an import: all of it, or some functions.
 fn missing_of(import: &Import) -> Vec<String> {
     let Import { name, functions } = import;
+    if is_client(name) {
+        let others = functions.iter().filter(|function| !is_client_function(function));
+        return others
+            .map(|function| format!("{name}: function {function} is none of a client"))
+            .collect();
+    }
     if !is_offered(name) {
         return vec![name.clone()];
     }
@@ -109,7 +115,7 @@ pub(super) fn link(
     linker.instantiate_pre(component).map_err(|first| {
         let missing: Vec<String> = names(component)
             .into_iter()
-            .filter(|name| !is_offered(name))
+            .filter(|name| !is_offered(name) && !is_client(name))
             .collect();
         // An interface that is offered, but without a function or with another signature.
         let missing = if missing.is_empty() {

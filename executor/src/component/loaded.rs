@@ -2,8 +2,8 @@ use std::path::{Path, PathBuf};
 
 use wasmtime::component::{Component, InstancePre};
 
-use super::{Digest, Error, Exports, FunctionRef, UnknownFunction, exports::Target, imports};
-use crate::host::{Engine, HostState, catalog};
+use super::{Digest, Error, Exports, FunctionRef, UnknownFunction, contract, exports::Target, imports};
+use crate::host::{ClientCall, Engine, HostState, bind_clients, catalog};
 
 /// A component that is compiled, linked and ready to be instantiated.
 pub struct LoadedComponent {
@@ -13,6 +13,7 @@ pub struct LoadedComponent {
     exports: Exports,
     targets: Vec<Target>,
     imports: Vec<String>,
+    clients: Vec<ClientCall>,
     scratch: Option<PathBuf>,
     initial_memory_bytes: u64,
 }
@@ -29,8 +30,9 @@ impl LoadedComponent {
         linker: &wasmtime::component::Linker<HostState>,
     ) -> Result<Self, Error> {
         let mut linker = linker.clone();
-        catalog()
+        let clients = catalog()
             .bind(&mut linker, component)
+            .and_then(|()| bind_clients(&mut linker, component))
             .map_err(|error| Error::Invalid {
                 message: format!("{error:#}"),
             })?;
@@ -44,9 +46,23 @@ impl LoadedComponent {
             exports,
             targets,
             imports,
+            clients,
             scratch: None,
             initial_memory_bytes: initial_memory(component),
         })
+    }
+
+    /// Makes sure that the component declares the runtime's interfaces as some version of them does.
+    ///
+    /// # Errors
+    /// [`Error::MissingImports`] naming each function that is declared otherwise.
+    pub(super) fn check_contract(&self) -> Result<(), Error> {
+        let missing = contract::misfits(self.pre.component());
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::MissingImports { missing })
+        }
     }
 
     /// Says where instances keep their file systems, if the component uses files at all.
@@ -98,6 +114,11 @@ impl LoadedComponent {
     /// Linear memory of a fresh instance.
     pub(crate) fn initial_memory_bytes(&self) -> u64 {
         self.initial_memory_bytes
+    }
+
+    /// What it may call through client stubs.
+    pub(super) fn client_calls(&self) -> &[ClientCall] {
+        &self.clients
     }
 
     pub(crate) fn targets(&self) -> &[Target] {

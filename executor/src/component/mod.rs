@@ -2,11 +2,14 @@
 //!
 //! * [`Components`] – loads by digest: memory, then the cache on disk, then the compiler
 //! * [`LoadedComponent`] – compiled, linked, with a table of its exported functions
+//! * `contract` – how the runtime's interfaces are declared, for those who declare them otherwise
 //! * [`FunctionRef`] – one exported function; [`Exports`] finds it by the names that users write
 //! * [`Digest`] – the content address of a component
 
 mod cache;
+mod clients;
 mod compile;
+mod contract;
 mod digest;
 mod disk;
 mod error;

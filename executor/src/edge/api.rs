@@ -70,7 +70,7 @@ impl Api {
             },
             source,
             cutoff: request.cutoff,
-            last: None,
+            last: Vec::new(),
             token: request.token,
         };
         self.fork(&fork, patience).await
@@ -97,6 +97,31 @@ impl Api {
     /// Adds a component or its next version.
     pub(crate) async fn add_component(&self, new: NewVersion) -> Result<v1::ComponentVersion, Error> {
         self.registry.add(new).await
+    }
+
+    /// Removes a component that has no workers. One that is created at this very moment stays behind without its component: its
+    /// calls fail, and it can be deleted.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `CONFLICT` while there are workers, or when a shard or the managers cannot be reached.
+    pub(crate) async fn delete_component(&self, component: &str, patience: Patience) -> Result<(), Error> {
+        let id = self.registry.resolve(component).await?;
+        let latest = self.registry.latest(id).await?;
+        let request = v1::CountWorkersRequest {
+            component: id.to_string(),
+            precise: true,
+            ..v1::CountWorkersRequest::default()
+        };
+        let count = self.enumerator.count(request, patience).await?.count;
+        if count > 0 {
+            let name = &latest.name;
+            return Err(
+                Error::conflict(format!("component \"{name}\" has workers: {count}")).with_hint(format!(
+                    "delete them first; `kiln worker list {name} --all` shows them"
+                )),
+            );
+        }
+        self.registry.remove(id).await
     }
 
     pub(crate) async fn worker(&self, worker: Option<&v1::WorkerRef>) -> Result<WorkerId, Error> {

@@ -3,8 +3,8 @@ use kiln_proto::{
     Error,
     ids::{ComponentId, ComponentVersion, OplogIndex, WorkerId},
     v1::{
-        ExportedFunctionInvokedEntry, GetOplogResponse, OplogEntry, PromiseId, UpdateMode, WorkerRecord,
-        revert_worker_request::Target as RevertTarget,
+        ExportedFunctionInvokedEntry, GetOplogResponse, OplogEntry, PromiseId, UpdateMode, Value,
+        WorkerRecord, revert_worker_request::Target as RevertTarget,
     },
 };
 use uuid::Uuid;
@@ -46,6 +46,16 @@ pub trait Cluster: Callees + Send + Sync + 'static {
     /// # Errors
     /// `NOT_FOUND`, `INVALID`, or when its shard cannot be reached.
     async fn enqueue(&self, worker: &WorkerId, call: ExportedFunctionInvokedEntry) -> Result<(), Error>;
+
+    /// Makes a call under the key in `call` and waits for its result. The worker is made if need be.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `INVALID`, how the worker failed, or when its shard cannot be reached.
+    async fn run(
+        &self,
+        worker: &WorkerId,
+        call: ExportedFunctionInvokedEntry,
+    ) -> Result<Option<Value>, Error>;
 
     /// What a worker's oplog amounts to, as of now; `None` when it does not exist.
     ///
@@ -91,7 +101,7 @@ pub trait Cluster: Callees + Send + Sync + 'static {
         source: &WorkerId,
         target: &WorkerId,
         cutoff: OplogIndex,
-        last: Option<OplogEntry>,
+        last: Vec<OplogEntry>,
         token: Uuid,
     ) -> Result<(), Error>;
 
@@ -106,6 +116,12 @@ pub trait Cluster: Callees + Send + Sync + 'static {
     /// # Errors
     /// When no manager answers.
     async fn component(&self, reference: &str) -> Result<Option<ComponentId>, Error>;
+
+    /// Whether the latest version of a component exports such a function.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` without such a component, or when its code cannot be had.
+    async fn has_function(&self, component: ComponentId, function: &str) -> Result<bool, Error>;
 }
 
 /// Which workers a guest asks for.
@@ -164,6 +180,10 @@ impl Cluster for NoCluster {
         Self::refuse()
     }
 
+    async fn run(&self, _: &WorkerId, _: ExportedFunctionInvokedEntry) -> Result<Option<Value>, Error> {
+        Self::refuse()
+    }
+
     async fn worker(&self, _: &WorkerId) -> Result<Option<WorkerRecord>, Error> {
         Self::refuse()
     }
@@ -191,7 +211,7 @@ impl Cluster for NoCluster {
         _: &WorkerId,
         _: &WorkerId,
         _: OplogIndex,
-        _: Option<OplogEntry>,
+        _: Vec<OplogEntry>,
         _: Uuid,
     ) -> Result<(), Error> {
         Self::refuse()
@@ -202,6 +222,10 @@ impl Cluster for NoCluster {
     }
 
     async fn component(&self, _: &str) -> Result<Option<ComponentId>, Error> {
+        Self::refuse()
+    }
+
+    async fn has_function(&self, _: ComponentId, _: &str) -> Result<bool, Error> {
         Self::refuse()
     }
 }

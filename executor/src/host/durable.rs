@@ -68,6 +68,11 @@ impl Call {
         derived_key(&self.invocation_key, self.step.begin_index())
     }
 
+    /// The entries with which a copy of this worker answers the call, which it finds in its oplog.
+    pub(in crate::host) fn entries(&self, response: Value) -> Vec<Entry> {
+        self.step.entries(request(response))
+    }
+
     /// The index at which the call began.
     pub(in crate::host) fn begin_index(&self) -> OplogIndex {
         self.step.begin_index()
@@ -120,7 +125,7 @@ impl HostState {
     /// The end of this attempt.
     pub(in crate::host) fn retry_after(&self, call: &Call, trouble: &Error) -> wasmtime::Result<()> {
         if trouble.is_retryable() && self.control.has_attempts_left(call.begin_index()) {
-            return Err(StepError::Trouble(Box::new(trouble.clone())).into());
+            return Err(StepError::from(trouble.clone()).into());
         }
         Ok(())
     }
@@ -218,7 +223,7 @@ impl HostState {
         trouble: &Error,
     ) -> wasmtime::Result<()> {
         if trouble.is_retryable() && self.control.has_attempts_left(begin) {
-            return Err(StepError::Trouble(Box::new(trouble.clone())).into());
+            return Err(StepError::from(trouble.clone()).into());
         }
         Ok(())
     }

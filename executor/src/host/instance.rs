@@ -48,6 +48,8 @@ pub struct WorkerContext {
     pub application: String,
     /// Where those are.
     pub storage: Arc<dyn Storage>,
+    /// Components behind the client stubs that it imports, by the stubs' names without a version.
+    pub clients: Arc<[(String, String)]>,
     /// Where time and randomness come from.
     pub outside: Arc<dyn Outside>,
     /// Whom the host asks about other workers.
@@ -80,6 +82,7 @@ impl WorkerContext {
             env: Vec::new(),
             config: Vec::new(),
             application: "default".to_owned(),
+            clients: Arc::default(),
             storage: Arc::new(NoStorage::default()),
             outside,
             cluster: Arc::new(NoCluster),

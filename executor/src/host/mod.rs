@@ -59,9 +59,13 @@ pub use callees::{Callees, GuestCall, Heritage, ScheduledCall};
 pub use cluster::{Cluster, NoCluster, WorkersPage, WorkersQuery};
 pub(crate) use content_stream::ContentRange;
 pub use control::Failures;
-pub(crate) use dynamic::Catalog;
+pub(crate) use dynamic::{Catalog, names_in_dialects, resource_names};
 pub use engine::{Engine, EngineError, HostOptions};
 pub use error::{CallError, StartError, TrapKind};
+pub(crate) use golem::{
+    CALL_SPAN, CONNECTION_SPAN, ClientCall, RpcStep, bind_clients, default_components, is_client,
+    is_client_function, processor_arguments, rpc_span_id, unversioned,
+};
 pub use instance::{Instance, SUSPEND_AFTER_DEFAULT, WorkerContext};
 pub use interrupt::Interrupter;
 pub use leave::Wait;

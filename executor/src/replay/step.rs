@@ -32,6 +32,13 @@ pub enum StepError {
     Trouble(Box<kiln_proto::Error>),
 }
 
+/// A question to the cluster that has no answer ends the attempt: the worker comes back to this call.
+impl From<kiln_proto::Error> for StepError {
+    fn from(error: kiln_proto::Error) -> Self {
+        Self::Trouble(Box::new(error))
+    }
+}
+
 /// How a host call is to be treated.
 #[derive(Debug, Clone, Copy)]
 pub struct Manner {
@@ -141,15 +148,39 @@ impl Call {
         if !self.manner.is_recorded {
             return Ok(());
         }
-        persist(journal, self.function, self.manner.kind, self.request, response);
-        if self.manner.is_marked {
-            let begin_index = self.begin.0;
-            journal.append(Entry::EndRemoteWrite(BeginIndexEntry { begin_index }));
+        let is_remote_write = self.manner.kind.is_remote_write();
+        for entry in self.into_entries(response) {
+            journal.append(entry);
         }
-        if self.manner.kind.is_remote_write() {
+        if is_remote_write {
             journal.commit().await?;
         }
         Ok(())
+    }
+
+    /// The entries that end the call with this response.
+    #[must_use]
+    pub fn entries(&self, response: Payload) -> Vec<Entry> {
+        let copy = Self {
+            function: self.function.clone(),
+            request: self.request.clone(),
+            ..*self
+        };
+        copy.into_entries(response)
+    }
+
+    fn into_entries(self, response: Payload) -> Vec<Entry> {
+        let answered = Entry::ImportedFunctionInvoked(ImportedFunctionInvokedEntry {
+            function_name: self.function.into_owned(),
+            request: Some(self.request),
+            response: Some(response),
+            function_type: Some(self.manner.kind.into()),
+        });
+        let begin_index = self.begin.0;
+        let marker = || Entry::EndRemoteWrite(BeginIndexEntry { begin_index });
+        std::iter::once(answered)
+            .chain(self.manner.is_marked.then(marker))
+            .collect()
     }
 }
 

@@ -6,7 +6,7 @@ use kiln_store::Leadership;
 use tokio::sync::Notify;
 
 use super::{Owned, Replica, agenda, recover};
-use crate::context::Context;
+use crate::{context::Context, processors};
 
 /// Pause before opening the epoch is tried again, while this replica still leads.
 const OPEN_PAUSE: Duration = Duration::from_millis(50);
@@ -65,6 +65,7 @@ async fn open(replica: &Arc<Replica>, context: &Arc<Context>) -> bool {
             let owned = Arc::new(Owned::new(replica.shard.clone(), epoch, context.clone()));
             replica.owned.store(Some(owned.clone()));
             owned.attach(tokio::spawn(agenda::keep(owned.clone())).abort_handle());
+            owned.attach(tokio::spawn(processors::follow(owned.clone())).abort_handle());
             tokio::spawn(recover::recover(owned));
             true
         }

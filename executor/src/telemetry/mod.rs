@@ -3,6 +3,7 @@
 //! * [`Telemetry`] – what workers tell: an invocation has ended, for good
 //! * `trace` – from the entries of an invocation to its spans: its own, those that the guest started, its calls to the world
 //! * `http` – outgoing requests, each one span
+//! * `rpc` – those of calls from worker to worker
 //! * `export` – the task that reads committed entries and sends spans in batches
 //!
 //! Everything is taken from the committed oplog, and only once the end of the invocation is in it: whoever commits the end
@@ -10,6 +11,7 @@
 
 mod export;
 mod http;
+mod rpc;
 #[cfg(test)]
 mod tests;
 mod trace;

@@ -16,8 +16,9 @@ use opentelemetry_proto::tonic::{
 
 use super::http::Write;
 use crate::{
-    host::{call_span_id, invocation_span},
+    host::{RpcStep, call_span_id, invocation_span},
     journal::{Region, Regions},
+    telemetry::rpc::RpcSpans,
 };
 
 /// One request for spans of many traces.
@@ -86,6 +87,7 @@ pub(super) struct Tree {
     open: Vec<usize>,
     /// Writes of several steps, by the index of the entry that begins them.
     pub(super) writes: HashMap<u64, Write>,
+    rpc: RpcSpans,
 }
 
 impl Tree {
@@ -124,6 +126,7 @@ impl Tree {
             by_id: HashMap::new(),
             open: Vec::new(),
             writes: HashMap::new(),
+            rpc: RpcSpans::default(),
         }
     }
 
@@ -197,6 +200,14 @@ impl Tree {
         call: &ImportedFunctionInvokedEntry,
         at_ns: u64,
     ) {
+        if let Some(step) = RpcStep::of(call) {
+            let child = Span {
+                parent_span_id: self.current().span_id.clone(),
+                ..self.child(at_ns)
+            };
+            self.rpc.add(&mut self.spans, step, &child);
+            return;
+        }
         let kind = call.function_type.unwrap_or_default().kind();
         if kind == Kind::ReadLocal {
             return;

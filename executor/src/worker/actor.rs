@@ -80,7 +80,7 @@ impl Actor {
                 let _ = reply.send(self.settled().await);
             }
             Message::Files(files) => return self.look_into_files(files),
-            Message::Adopt { token, reply } => return self.adopt(token, reply).await,
+            Message::Adopt { adoption, reply } => return self.adopt(adoption, reply).await,
             Message::Delete { reply } => {
                 self.desk.halt(Halt::Delete(vec![reply]));
                 return self.halt().await;

@@ -8,12 +8,15 @@ use kiln_proto::{
     v1::{EmptyEntry, WorkerRecord, WorkerStatus, oplog_entry::Entry},
 };
 
-use super::{Actor, mailbox::Reply};
+use super::{
+    Actor,
+    mailbox::{Adoption, Reply},
+};
 
 impl Actor {
     /// Publishes what was staged as this worker and lets it go on from there.
-    pub(super) async fn adopt(&mut self, token: Bytes, reply: Reply<()>) -> ControlFlow<()> {
-        let adopted = self.publish(token).await;
+    pub(super) async fn adopt(&mut self, adoption: Adoption, reply: Reply<()>) -> ControlFlow<()> {
+        let adopted = self.publish(adoption).await;
         let flow = match &adopted {
             Err(error) if error.is_retryable() => self.stop(error),
             _ => ControlFlow::Continue(()),
@@ -22,14 +25,14 @@ impl Actor {
         flow
     }
 
-    async fn publish(&mut self, token: Bytes) -> Result<(), Error> {
+    async fn publish(&mut self, adoption: Adoption) -> Result<(), Error> {
         if let Some(record) = self.seat.record()? {
-            return adopted_before(&record, &token);
+            return adopted_before(&record, &adoption.fork_token);
         }
         // An unborn body may be here from a call that was refused.
         self.drop_body();
         let seat = &self.seat;
-        let published = seat.shard.publish(seat.epoch, &seat.id, token).await;
+        let published = seat.shard.publish(seat.epoch, &seat.id, adoption.token).await;
         published.map_err(|error| match error {
             kiln_store::Error::NotFound(_) => Error::conflict("nothing is staged for this worker any more"),
             other => other.into(),

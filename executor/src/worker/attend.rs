@@ -2,14 +2,13 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use bytes::Bytes;
 use kiln_proto::{Error, v1::WorkerRecord};
 use tokio::sync::mpsc;
 
 use super::{
     adopt::adopted_before,
     desk::{Desk, Halt},
-    mailbox::{Create, Message, Reply},
+    mailbox::{Adoption, Create, Message, Reply},
     seat::Seat,
 };
 use crate::{component::LoadedComponent, invoke::outcome, journal::Journal};
@@ -125,7 +124,7 @@ fn hear(desk: &mut Desk, live: &Live<'_>, message: Message) {
         Message::Revert(revert) => desk.defer(Message::Revert(revert)),
         Message::Cancel(cancel) => desk.cancel_meanwhile(live, cancel),
         Message::Flush { reply } => flush_meanwhile(live, reply),
-        Message::Adopt { token, reply } => adopt_meanwhile(live, &token, reply),
+        Message::Adopt { adoption, reply } => adopt_meanwhile(live, &adoption, reply),
         Message::Resume { reply, .. } | Message::Recover { reply } => {
             let _ = reply.send(Ok(()));
         }
@@ -150,9 +149,10 @@ fn flush_meanwhile(live: &Live<'_>, reply: Reply<WorkerRecord>) {
 }
 
 /// The worker exists, or is about to: at most it is the one that is to be made.
-fn adopt_meanwhile(live: &Live<'_>, token: &Bytes, reply: Reply<()>) {
+fn adopt_meanwhile(live: &Live<'_>, adoption: &Adoption, reply: Reply<()>) {
     let adopted = live.seat.record();
-    let adopted = adopted.and_then(|record| adopted_before(&record.unwrap_or_default(), token));
+    let adopted =
+        adopted.and_then(|record| adopted_before(&record.unwrap_or_default(), &adoption.fork_token));
     let _ = reply.send(adopted);
 }
 

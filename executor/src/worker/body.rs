@@ -163,6 +163,7 @@ impl Body {
             config: pairs(&create.config),
             application: application_of(version).to_owned(),
             storage: seat.context.storage()?,
+            clients: pairs(&version.clients).into(),
             outside: Arc::new(SystemOutside),
             callees: cluster.clone(),
             cluster,

@@ -34,8 +34,8 @@ pub(crate) enum Message {
     Cancel(Cancel),
     /// Commit what was appended so far.
     Flush { reply: Reply<WorkerRecord> },
-    /// Become what was staged under this token.
-    Adopt { token: Bytes, reply: Reply<()> },
+    /// Become what was staged.
+    Adopt { adoption: Adoption, reply: Reply<()> },
     /// Forget the worker.
     Delete { reply: Reply<()> },
     /// Go on with unfinished work after a change of owner.
@@ -44,6 +44,14 @@ pub(crate) enum Message {
     Wake,
     /// Leave memory if nothing is to do.
     Evict,
+}
+
+/// What a worker is to be made of.
+pub(crate) struct Adoption {
+    /// Under which the entries are staged; every attempt at a fork has one of its own, so that two never mix theirs.
+    pub(crate) token: Bytes,
+    /// Names the fork.
+    pub(crate) fork_token: Bytes,
 }
 
 /// A call of an exported function.

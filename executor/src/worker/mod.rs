@@ -36,6 +36,6 @@ mod update;
 pub(crate) use activity::Activity;
 pub(crate) use actor::Actor;
 pub(crate) use adopt::adopted_before;
-pub(crate) use mailbox::{Answer, Cancel, Create, Files, Invoke, Message, Reply, Revert, Update};
+pub(crate) use mailbox::{Adoption, Answer, Cancel, Create, Files, Invoke, Message, Reply, Revert, Update};
 pub(crate) use residency::{Residency, Wanted};
 pub(crate) use seat::Seat;

@@ -88,6 +88,37 @@ fn updates(info: &v1::WorkerInfo) -> (usize, usize, usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_forks_itself_also_where_writes_must_not_be_repeated() {
+    let node = Node::start().await;
+    node.upload("durable").await;
+    for (name, idempotent) in [("careless", "true"), ("careful", "false")] {
+        let (worker, copy) = (format!("durable/{name}"), format!("{name}-copy"));
+        node.wave(&worker, "count", &[]).await.unwrap();
+        let told = node
+            .wave(&worker, "fork", &[&format!("{copy:?}"), idempotent])
+            .await;
+        assert_eq!(told.unwrap(), format!("\"{name} ForkResult::Original 2\""));
+        let copy = format!("durable/{copy}");
+        let done = node.until(&copy, WorkerStatus::Idle).await;
+        assert_eq!(done.last_error, None, "{name}");
+        let entries = node.entries(&copy).await;
+        let told = entries.last().unwrap();
+        assert_eq!(told["type"], "exported-function-completed", "{told}");
+        assert!(
+            told.to_string()
+                .contains(&format!("{name}-copy ForkResult::Forked 2")),
+            "{told}"
+        );
+        // Both go on, and both are replayed to where they are.
+        let node = &node;
+        for worker in [&worker, &copy] {
+            node.interrupt(worker, true).await.unwrap();
+            assert_eq!(node.wave(worker, "count", &[]).await.unwrap(), "3", "{worker}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_automatic_update_replays_or_is_given_up() {
     let node = start().await;
     let worker = "updates/a";

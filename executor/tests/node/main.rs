@@ -3,6 +3,8 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test panics to fail")]
 
 mod apis;
+mod clients;
+mod components;
 mod control;
 mod enumeration;
 mod files;
@@ -14,10 +16,12 @@ mod managers;
 mod memory;
 mod node;
 mod oplog;
+mod processors;
 mod rpc;
 #[path = "../shared_guests/mod.rs"]
 mod shared_guests;
 mod storage;
 mod storage_limits;
 mod toolchains;
+mod versions;
 mod waiting;

@@ -21,6 +21,7 @@ struct State {
     components: Vec<v1::ComponentVersion>,
     blobs: HashMap<Bytes, Vec<Bytes>>,
     version: u64,
+    components_removed: u64,
 }
 
 impl PlayedManagers {
@@ -63,6 +64,7 @@ impl PlayedManagers {
             }],
             shards: (0..state.shard_count).map(placement).collect(),
             managers: Vec::new(),
+            components_removed: state.components_removed,
         }
     }
 }
@@ -140,12 +142,25 @@ impl ShardManagerService for PlayedManagers {
             files: request.files,
             indexed_env: request.indexed_env,
             indexed_config: request.indexed_config,
+            clients: request.clients,
+            processors: request.processors,
             ..v1::ComponentVersion::default()
         };
         state.components.push(component.clone());
         Ok(Response::new(v1::RegisterComponentResponse {
             component: Some(component),
         }))
+    }
+
+    async fn remove_component(
+        &self,
+        request: Request<v1::RemoveComponentRequest>,
+    ) -> Result<Response<v1::RemoveComponentResponse>, Status> {
+        let id = request.into_inner().component_id;
+        let mut state = self.state.lock();
+        state.components.retain(|known| known.component_id != id);
+        state.components_removed += 1;
+        Ok(Response::new(v1::RemoveComponentResponse {}))
     }
 
     async fn list_registry(

@@ -218,7 +218,11 @@ impl Node {
         self.upload_as(header, bytes).await.unwrap()
     }
 
-    async fn upload_as(&self, header: v1::UploadHeader, bytes: &[u8]) -> Result<v1::ComponentVersion, Error> {
+    pub(crate) async fn upload_as(
+        &self,
+        header: v1::UploadHeader,
+        bytes: &[u8],
+    ) -> Result<v1::ComponentVersion, Error> {
         self.upload_all(header, bytes, Vec::new()).await
     }
 

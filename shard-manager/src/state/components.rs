@@ -63,6 +63,8 @@ pub(super) fn apply_register(state: &mut Transaction<'_>, register: Register) ->
         indexed_config: request.indexed_config,
         application,
         files: request.files,
+        clients: request.clients,
+        processors: request.processors,
     };
     put_version(state, &component, &version, &request.request_token);
     Ok(Ok(Some(Outcome::Component(version))))

@@ -7,6 +7,10 @@ pub(crate) const CLUSTER: &[u8] = b"g";
 pub(crate) const NODES: &[u8] = b"n";
 pub(crate) const SHARDS: &[u8] = b"s";
 pub(crate) const COMPONENTS: &[u8] = b"c";
+/// Versions of all components.
+pub(crate) const VERSIONS: &[u8] = b"v";
+/// Counts the components that have been removed.
+pub(crate) const REMOVALS: &[u8] = b"d";
 
 pub(crate) fn node(id: NodeId) -> Vec<u8> {
     keyed(b'n', &id.0.to_be_bytes())
@@ -30,6 +34,11 @@ pub(crate) fn component_version(id: &[u8], version: u64) -> Vec<u8> {
     let mut key = keyed(b'v', id);
     key.extend_from_slice(&version.to_be_bytes());
     key
+}
+
+/// All versions of a component.
+pub(crate) fn component_versions(id: &[u8]) -> Vec<u8> {
+    keyed(b'v', id)
 }
 
 pub(crate) fn token(token: &str) -> Vec<u8> {

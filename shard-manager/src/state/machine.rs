@@ -12,6 +12,7 @@ use super::{
         Change, Command, Found, Node, Outcome, Placement, PutChunk, Reply, SetDraining, SetPlacements,
         decode, encode,
     },
+    removal,
 };
 
 /// The control plane's replicated state machine.
@@ -33,6 +34,7 @@ impl Machine for ControlMachine {
             Change::PutChunk(chunk) => apply_chunk(state, chunk),
             Change::SetDraining(wish) => apply_draining(state, &wish),
             Change::Register(register) => components::apply_register(state, register),
+            Change::Remove(remove) => removal::apply_remove(state, &remove.component_id),
         }?;
         let outcome = applied.unwrap_or_else(|refusal| Some(Outcome::Refused(detail(refusal))));
         Ok(encode(&Reply { outcome }))
@@ -124,8 +126,13 @@ fn apply_chunk(state: &mut Transaction<'_>, chunk: PutChunk) -> Applied {
     Ok(Ok(None))
 }
 
-fn count_revision(state: &mut Transaction<'_>) -> Result<(), Error> {
-    let revision = super::revision_of(state.get(Table::Control, keys::REVISION)?)? + 1;
-    state.put(Table::Control, keys::REVISION, revision.to_be_bytes().to_vec());
+/// Notes that something has changed that [`State`](super::State) shows.
+pub(super) fn count_revision(state: &mut Transaction<'_>) -> Result<(), Error> {
+    count(state, keys::REVISION)
+}
+
+pub(super) fn count(state: &mut Transaction<'_>, key: &'static [u8]) -> Result<(), Error> {
+    let number = super::number_of(state.get(Table::Control, key)?)? + 1;
+    state.put(Table::Control, key, number.to_be_bytes().to_vec());
     Ok(())
 }

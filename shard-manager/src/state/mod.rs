@@ -4,6 +4,7 @@ mod components;
 mod keys;
 mod machine;
 mod records;
+mod removal;
 mod view;
 
 pub(crate) use components::{blob_chunks, chunk, find, list};
@@ -15,4 +16,4 @@ pub(crate) use records::{
 };
 pub use records::{Cluster, Node, Placement, State};
 pub(crate) use view::View;
-use view::revision_of;
+use view::number_of;

@@ -160,6 +160,8 @@ pub struct State {
     pub nodes: BTreeMap<NodeId, Node>,
     /// Placed shards.
     pub shards: BTreeMap<ShardId, Placement>,
+    /// Components that have been removed.
+    pub components_removed: u64,
 }
 
 /// A component through all its versions.
@@ -194,7 +196,7 @@ pub(crate) struct Token {
 /// A change of the control state: one Raft entry.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Command {
-    #[prost(oneof = "Change", tags = "1, 2, 3, 4, 5, 7")]
+    #[prost(oneof = "Change", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub change: Option<Change>,
 }
 
@@ -210,6 +212,8 @@ pub(crate) enum Change {
     PutChunk(PutChunk),
     #[prost(message, tag = "5")]
     Register(Register),
+    #[prost(message, tag = "6")]
+    Remove(v1::RemoveComponentRequest),
     #[prost(message, tag = "7")]
     SetDraining(SetDraining),
 }

@@ -43,7 +43,7 @@ impl View {
     }
 
     fn revision(&self) -> Result<u64, Error> {
-        revision_of(self.reader.get(Table::Control, keys::REVISION)?)
+        number_of(self.reader.get(Table::Control, keys::REVISION)?)
     }
 
     fn load(&self, revision: u64) -> Result<State, Error> {
@@ -54,6 +54,7 @@ impl View {
         let mut state = State {
             revision,
             cluster,
+            components_removed: number_of(self.reader.get(Table::Control, keys::REMOVALS)?)?,
             ..State::default()
         };
         for (_, bytes) in self.reader.scan_prefix(Table::Control, keys::NODES)? {
@@ -68,12 +69,12 @@ impl View {
     }
 }
 
-pub(super) fn revision_of(row: Option<Bytes>) -> Result<u64, Error> {
+pub(super) fn number_of(row: Option<Bytes>) -> Result<u64, Error> {
     let Some(row) = row else { return Ok(0) };
     let bytes = row
         .as_ref()
         .try_into()
-        .map_err(|_| Error::Corrupt("the revision is not a number".into()))?;
+        .map_err(|_| Error::Corrupt("a counter is not a number".into()))?;
     Ok(u64::from_be_bytes(bytes))
 }
 

@@ -7,7 +7,7 @@ use kiln_proto::{
 };
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::{edge::Api, registry::NewVersion};
+use crate::{edge::Api, registry::NewVersion, route::Patience};
 
 /// An upload that stands still for this long is given up.
 const CHUNK_PATIENCE: Duration = Duration::from_secs(30);
@@ -43,6 +43,18 @@ impl ComponentService for Component {
         request: Request<v1::GetComponentRequest>,
     ) -> Result<Response<v1::GetComponentResponse>, Status> {
         Ok(Response::new(self.0.component(request.into_inner()).await?))
+    }
+
+    async fn delete_component(
+        &self,
+        request: Request<v1::DeleteComponentRequest>,
+    ) -> Result<Response<v1::DeleteComponentResponse>, Status> {
+        let timeout = self.0.context.limits.control_timeout;
+        let patience = Patience::from_metadata(request.metadata(), Some(timeout));
+        self.0
+            .delete_component(&request.into_inner().component, patience)
+            .await?;
+        Ok(Response::new(v1::DeleteComponentResponse {}))
     }
 }
 

@@ -65,6 +65,15 @@ pub(super) async fn list(State(api): State<Arc<Api>>) -> Result<Json<Value>, Fai
     Ok(Json(json!({ "components": components })))
 }
 
+pub(super) async fn delete(
+    State(api): State<Arc<Api>>,
+    Path(component): Path<String>,
+) -> Result<StatusCode, Failure> {
+    api.delete_component(&component, super::worker::control(&api))
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 pub(super) async fn describe(
     State(api): State<Arc<Api>>,
     Path(component): Path<String>,

@@ -35,7 +35,10 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/metrics", get(status::metrics))
         .route("/v1/cluster", get(status::cluster))
         .route("/v1/components", get(component::list))
-        .route("/v1/components/{name}", get(component::describe))
+        .route(
+            "/v1/components/{name}",
+            get(component::describe).delete(component::delete),
+        )
         .route("/v1/components/{name}/workers", get(enumerate::list))
         .route("/v1/components/{name}/workers/count", get(enumerate::count))
         .route(

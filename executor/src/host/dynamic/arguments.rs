@@ -21,6 +21,11 @@ impl Arguments {
             .ok_or_else(|| wasmtime::format_err!("an argument is missing"))
     }
 
+    /// All arguments that are left.
+    pub(in crate::host) fn rest(self) -> Vec<Value> {
+        self.values.collect()
+    }
+
     pub(in crate::host) fn u64(&mut self) -> wasmtime::Result<u64> {
         match self.value()?.kind {
             Some(Kind::U64Value(number)) => Ok(number),

@@ -5,7 +5,9 @@ use wasmtime::{
     component::{Component, Linker, LinkerInstance, ResourceType, Val, types::ComponentItem},
 };
 
-use super::{Arguments, Catalog, Interface, ResourceKind, catalog::Body, conform::conform, handles::Handles};
+use super::{
+    Arguments, Catalog, Interface, ResourceKind, catalog::Outcome, conform::conform, handles::Handles,
+};
 use crate::{
     component::{ResourceNames, signature},
     host::{
@@ -45,29 +47,24 @@ fn bind(
     linker: &mut LinkerInstance<'_, HostState>,
     items: &[(&str, ComponentItem)],
 ) -> wasmtime::Result<()> {
-    let names: ResourceNames = items
-        .iter()
-        .filter_map(|(name, item)| match item {
-            ComponentItem::Resource(ty) => Some((*ty, Arc::from(*name))),
-            _ => None,
-        })
-        .collect();
-    let resources = Arc::new(interface.resources.clone());
+    let names = resource_names(items);
+    let own = interface.resources.iter();
+    let kinds: Kinds = Arc::new(own.map(|(name, kind)| (Box::from(*name), *kind)).collect());
     for (name, item) in items {
         match item {
             ComponentItem::ComponentFunc(function) => {
-                let Some(body) = interface.functions.get(name) else {
+                let Some(body) = interface.functions.get(name).copied() else {
                     continue;
                 };
-                let bound = Arc::new(Bound {
-                    body: *body,
-                    signature: signature(function, &names),
-                    resources: resources.clone(),
-                });
-                linker.func_new_async(name, move |store, _, params, results| {
-                    let bound = bound.clone();
-                    Box::new(async move { bound.call(store, params, results).await })
-                })?;
+                define(
+                    linker,
+                    name,
+                    Bound {
+                        body: Box::new(body),
+                        signature: signature(function, &names),
+                        kinds: kinds.clone(),
+                    },
+                )?;
             }
             ComponentItem::Resource(_) => {
                 let Some(kind) = interface.resources.get(name).copied() else {
@@ -85,11 +82,41 @@ fn bind(
     Ok(())
 }
 
+/// The resources that an interface's items define.
+pub(crate) fn resource_names(items: &[(&str, ComponentItem)]) -> ResourceNames {
+    items
+        .iter()
+        .filter_map(|(name, item)| match item {
+            ComponentItem::Resource(ty) => Some((*ty, Arc::from(*name))),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Gives a function of an import its body.
+///
+/// # Errors
+/// When the name is defined already.
+pub(in crate::host) fn define(
+    linker: &mut LinkerInstance<'_, HostState>,
+    name: &str,
+    bound: Bound,
+) -> wasmtime::Result<()> {
+    let bound = Arc::new(bound);
+    linker.func_new_async(name, move |store, _, params, results| {
+        let bound = bound.clone();
+        Box::new(async move { bound.call(store, params, results).await })
+    })
+}
+
+/// The resources of an interface by the names of their types.
+pub(in crate::host) type Kinds = Arc<HashMap<Box<str>, ResourceKind>>;
+
 /// A body and the shape in which a component declares it.
-struct Bound {
-    body: Body,
-    signature: Signature,
-    resources: Arc<HashMap<&'static str, ResourceKind>>,
+pub(in crate::host) struct Bound {
+    pub(in crate::host) body: Box<dyn for<'a> Fn(&'a mut HostState, Arguments) -> Outcome<'a> + Send + Sync>,
+    pub(in crate::host) signature: Signature,
+    pub(in crate::host) kinds: Kinds,
 }
 
 impl Bound {
@@ -103,7 +130,7 @@ impl Bound {
         for (val, param) in params.iter().zip(&self.signature.params) {
             let mut handles = Handles {
                 store: store.as_context_mut(),
-                resources: &self.resources,
+                kinds: &self.kinds,
             };
             let value = lift(val.clone(), &param.ty, &mut handles);
             arguments
@@ -117,7 +144,7 @@ impl Bound {
         let shaped = conform(result, ty).map_err(|unfit| wasmtime::format_err!("{unfit}"))?;
         let mut handles = Handles {
             store,
-            resources: &self.resources,
+            kinds: &self.kinds,
         };
         *slot = lower(&shaped, ty, &mut handles)
             .map_err(|_| wasmtime::format_err!("the host's answer does not fit {ty}"))?;

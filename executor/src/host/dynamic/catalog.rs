@@ -16,8 +16,8 @@ pub(in crate::host) type Body = for<'a> fn(&'a mut HostState, Arguments) -> Outc
 /// A kind of resource that guests get from the host. Its number sets it apart from the others.
 #[derive(Clone, Copy)]
 pub(in crate::host) struct ResourceKind {
-    pub(super) number: u32,
-    pub(super) drop: fn(&mut HostState, u32) -> wasmtime::Result<()>,
+    pub(in crate::host) number: u32,
+    pub(in crate::host) drop: fn(&mut HostState, u32) -> wasmtime::Result<()>,
 }
 
 impl ResourceKind {

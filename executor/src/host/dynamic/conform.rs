@@ -1,6 +1,6 @@
 use kiln_proto::v1::{CaseName, FieldValue, RecordValue, Value, ValueList, value::Kind};
 
-use crate::host::value::{Case, Field, Type};
+use crate::host::value::{Case, Field, Signature, Type};
 
 /// Names that a dialect has for what others call differently, with the names to look for instead.
 const ALIASES: &[(&str, &[&str])] = &[
@@ -13,14 +13,24 @@ const ALIASES: &[(&str, &[&str])] = &[
 /// What the body of a host function gives has no place in the shape that the component declares.
 #[derive(Debug, thiserror::Error)]
 #[error("the host cannot give a {expected} from {what}")]
-pub(super) struct Unfit {
+pub(crate) struct Unfit {
     expected: String,
     what: String,
 }
 
+impl Unfit {
+    /// A function that takes other arguments than the contract's.
+    pub(in crate::host) fn parameters(declared: &Signature) -> Self {
+        Self {
+            expected: declared.to_string(),
+            what: "the arguments of the contract's version 1.1.7".to_owned(),
+        }
+    }
+}
+
 /// Brings a value into a declared shape: fields and cases are found by name, in this dialect's or another's; fields that the
 /// shape has not are dropped.
-pub(super) fn conform(value: Value, ty: &Type) -> Result<Value, Unfit> {
+pub(in crate::host) fn conform(value: Value, ty: &Type) -> Result<Value, Unfit> {
     let Some(kind) = value.kind else {
         return Err(unfit(ty, "nothing"));
     };
@@ -88,7 +98,7 @@ fn conform_all<'t>(list: ValueList, ty: impl Fn(usize) -> &'t Type) -> Result<Va
 fn conform_record(mut record: RecordValue, fields: &[Field], ty: &Type) -> Result<RecordValue, Unfit> {
     let mut conformed = Vec::with_capacity(fields.len());
     for field in fields {
-        let given = names(&field.name).find_map(|name| take(&mut record, name));
+        let given = names_in_dialects(&field.name).find_map(|name| take(&mut record, name));
         let value = match (given, &field.ty) {
             (Some(value), _) => conform(value, &field.ty)?,
             (None, Type::Option(_)) => Value {
@@ -136,11 +146,11 @@ fn take(record: &mut RecordValue, name: &str) -> Option<Value> {
 
 fn find_case<'c>(cases: &'c [Case], given: &str) -> Option<(u32, &'c Case)> {
     let mut cases = (0..).zip(cases);
-    cases.find(|(_, case)| names(&case.name).any(|name| name == given))
+    cases.find(|(_, case)| names_in_dialects(&case.name).any(|name| name == given))
 }
 
 /// A declared name, then what others call it.
-fn names(declared: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn names_in_dialects(declared: &str) -> impl Iterator<Item = &str> {
     let aliases = ALIASES.iter().find(|(name, _)| *name == declared);
     std::iter::once(declared).chain(aliases.into_iter().flat_map(|(_, others)| others.iter().copied()))
 }

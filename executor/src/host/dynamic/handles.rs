@@ -31,7 +31,7 @@ pub(in crate::host) fn handle(rep: u32) -> Value {
 /// Turns resources of the host into numbers and back, by the names of their types.
 pub(super) struct Handles<'a> {
     pub(super) store: StoreContextMut<'a, HostState>,
-    pub(super) resources: &'a HashMap<&'static str, ResourceKind>,
+    pub(super) kinds: &'a HashMap<Box<str>, ResourceKind>,
 }
 
 impl KeepResource for Handles<'_> {
@@ -59,7 +59,7 @@ impl ResolveHandle for Handles<'_> {
             Resource::<DynPollable>::new_own(rep).try_into_resource_any(&mut self.store)
         } else {
             let kind = self
-                .resources
+                .kinds
                 .get(ty)
                 .ok_or_else(|| format!("the host has no resource {ty}"))?;
             ResourceDynamic::new_own(rep, kind.number).try_into_resource_any(&mut self.store)

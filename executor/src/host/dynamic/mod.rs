@@ -3,6 +3,7 @@
 //!
 //! * [`Catalog`] – the interfaces, and binding them to the imports of a component
 //! * [`Interface`] – functions and resources of one interface, each under the names that it has in any of the shapes
+//! * [`Bound`], [`define`] – one function of an import with its body and the shape in which it is declared
 //! * [`Arguments`] – what a body is called with
 //! * `conform` – a result in the shape that the component declares
 
@@ -13,6 +14,10 @@ mod conform;
 mod handles;
 
 pub(in crate::host) use arguments::Arguments;
+pub(crate) use bind::resource_names;
+pub(in crate::host) use bind::{Bound, Kinds, define};
 pub(crate) use catalog::Catalog;
-pub(in crate::host) use catalog::{Interface, ResourceKind};
+pub(in crate::host) use catalog::{Interface, Outcome, ResourceKind};
+pub(in crate::host) use conform::conform;
+pub(crate) use conform::{Unfit, names_in_dialects};
 pub(in crate::host) use handles::handle;

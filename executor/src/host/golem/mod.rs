@@ -15,7 +15,12 @@ mod rpc;
 mod shapes;
 
 pub(in crate::host) use context::finish_open_spans;
+pub(crate) use oplog::processor_arguments;
 pub(in crate::host) use rpc::PendingCall;
+pub(crate) use rpc::{
+    CALL_SPAN, CONNECTION_SPAN, ClientCall, RpcStep, bind_clients, default_components, is_client,
+    is_client_function, rpc_span_id, unversioned,
+};
 
 use super::dynamic::Catalog;
 

@@ -21,6 +21,8 @@ pub fn component(version: &ComponentVersion) -> Json {
         "ephemeral": version.ephemeral,
         "application": if version.application.is_empty() { "default" } else { &version.application },
         "env": super::pairs(&version.env),
+        "oplogProcessors": version.processors,
+        "clients": super::pairs(&version.clients),
         "files": version.files.iter().map(file).collect::<Json>(),
         "createdAt": rfc3339(version.created_at_ns),
     })

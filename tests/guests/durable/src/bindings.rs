@@ -2168,6 +2168,30 @@ ptr1
 } }
 #[doc(hidden)]
 #[allow(non_snake_case, unused_unsafe)]
+pub unsafe fn _export_fork_cabi<T_: Guest>(arg0: *mut u8,arg1: usize,arg2: i32,) -> *mut u8 { unsafe {#[cfg(target_arch="wasm32")]
+_rt::run_ctors_once();let result1 = {
+  let len0 = arg1;
+  let bytes0 = _rt::Vec::from_raw_parts(arg0.cast(), len0, len0);
+  T_::fork(_rt::string_lift(bytes0), _rt::bool_lift(arg2 as u8))
+};
+let ptr2 = (&raw mut _RET_AREA.0).cast::<u8>();
+let vec3 = (result1.into_bytes()).into_boxed_slice();
+let ptr3 = vec3.as_ptr().cast::<u8>();
+let len3 = vec3.len();
+::core::mem::forget(vec3);
+*ptr2.add(::core::mem::size_of::<*const u8>()).cast::<usize>() = len3;
+*ptr2.add(0).cast::<*mut u8>() = ptr3.cast_mut();
+ptr2
+} }
+#[doc(hidden)]
+#[allow(non_snake_case)]
+pub unsafe fn __post_return_fork<T_: Guest>(arg0: *mut u8,) { unsafe {
+  let l0 = *arg0.add(0).cast::<*mut u8>();
+  let l1 = *arg0.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
+  _rt::cabi_dealloc(l0, l1, 1);
+} }
+#[doc(hidden)]
+#[allow(non_snake_case, unused_unsafe)]
 pub unsafe fn _export_count_cabi<T_: Guest>() -> i64 { unsafe {#[cfg(target_arch="wasm32")]
 _rt::run_ctors_once();let result0 = {
   T_::count()
@@ -2219,6 +2243,9 @@ pub trait Guest {
   /// What a zone without persistence gives, entered always or only when live is not known.
   #[allow(async_fn_in_trait)]
   fn unpersisted() -> (u64,u64,);
+  /// Copies itself, where remote writes may be repeated or not; says who it is afterwards.
+  #[allow(async_fn_in_trait)]
+  fn fork(name: _rt::String,idempotent: bool,) -> _rt::String;
   /// Number of calls so far.
   #[allow(async_fn_in_trait)]
   fn count() -> u64;
@@ -2327,6 +2354,14 @@ macro_rules! __export_test_durable_api_0_1_0_cabi{
     #[unsafe(export_name = "test:durable/api@0.1.0#unpersisted")]
     unsafe extern "C" fn export_unpersisted() -> *mut u8 {
       unsafe { $($path_to_types)*::_export_unpersisted_cabi::<$ty>() }
+    }
+    #[unsafe(export_name = "test:durable/api@0.1.0#fork")]
+    unsafe extern "C" fn export_fork(arg0: *mut u8,arg1: usize,arg2: i32,) -> *mut u8 {
+      unsafe { $($path_to_types)*::_export_fork_cabi::<$ty>(arg0, arg1, arg2) }
+    }
+    #[unsafe(export_name = "cabi_post_test:durable/api@0.1.0#fork")]
+    unsafe extern "C" fn _post_return_fork(arg0: *mut u8,) {
+      unsafe { $($path_to_types)*::__post_return_fork::<$ty>(arg0) }
     }
     #[unsafe(export_name = "test:durable/api@0.1.0#count")]
     unsafe extern "C" fn export_count() -> i64 {
@@ -2640,8 +2675,8 @@ pub(crate) use __export_durable_impl as export;
 #[unsafe(link_section = "component-type:wit-bindgen:0.61.1:test:durable@0.1.0:durable:encoded world")]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 3540] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xd6\x1a\x01A\x02\x01\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 3572] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xf6\x1a\x01A\x02\x01\
 A\x0e\x01B\x02\x01w\x04\0\x08duration\x03\0\0\x03\0!wasi:clocks/monotonic-clock@\
 0.2.3\x05\0\x01B\x06\x01r\x02\x09high-bitsw\x08low-bitsw\x04\0\x04uuid\x03\0\0\x01\
 r\x01\x04uuid\x01\x04\0\x0ccomponent-id\x03\0\x02\x01r\x02\x0ccomponent-id\x03\x0b\
@@ -2700,7 +2735,7 @@ W\x01k7\x01@\x01\x09worker-id\x07\0\xd8\0\x04\0\x13get-worker-metadata\x01Y\x01@
 r-names\0\xde\0\x04\0\x11resolve-worker-id\x01_\x04\0\x18resolve-worker-id-stric\
 t\x01_\x01@\x01\x08new-names\0<\x04\0\x04fork\x01`\x03\0\x14golem:api/host@1.1.7\
 \x05\x06\x01B\x02\x01@\0\0w\x04\0\x0eget-random-u64\x01\0\x03\0\x18wasi:random/r\
-andom@0.2.3\x05\x07\x01B(\x01o\x02ww\x01p\0\x01@\0\0\x01\x04\0\x04keys\x01\x02\x01\
+andom@0.2.3\x05\x07\x01B*\x01o\x02ww\x01p\0\x01@\0\0\x01\x04\0\x04keys\x01\x02\x01\
 @\0\0s\x04\0\x06whoami\x01\x03\x01ks\x01@\x01\x04names\0\x04\x04\0\x09status-of\x01\
 \x05\x01@\x03\x09components\x04names\x06strict\x7f\0\x04\x04\0\x04find\x01\x06\x01\
 ps\x01@\x02\x09only-idle\x7f\x07precise\x7f\0\x07\x04\0\x0clist-workers\x01\x08\x01\
@@ -2711,10 +2746,10 @@ ps\x01@\x02\x09only-idle\x7f\x07precise\x7f\0\x07\x04\0\x0clist-workers\x01\x08\
 \x05sleep\x01\x10\x01o\x02sw\x01p\x11\x01@\0\0\x12\x04\0\x07journey\x01\x13\x04\0\
 \x0auntil-even\x01\x09\x01@\x02\x08attemptsy\x07messages\x01\0\x04\0\x04fail\x01\
 \x14\x01@\x01\x08attemptsy\0s\x04\0\x06policy\x01\x15\x01@\0\0\0\x04\0\x0bunpers\
-isted\x01\x16\x04\0\x05count\x01\x09\x04\0\x16test:durable/api@0.1.0\x05\x08\x04\
-\0\x1atest:durable/durable@0.1.0\x04\0\x0b\x0d\x01\0\x07durable\x03\0\0\0G\x09pr\
-oducers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x06\
-0.61.1";
+isted\x01\x16\x01@\x02\x04names\x0aidempotent\x7f\0s\x04\0\x04fork\x01\x17\x04\0\
+\x05count\x01\x09\x04\0\x16test:durable/api@0.1.0\x05\x08\x04\0\x1atest:durable/\
+durable@0.1.0\x04\0\x0b\x0d\x01\0\x07durable\x03\0\0\0G\x09producers\x01\x0cproc\
+essed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
 
 #[inline(never)]
 #[doc(hidden)]

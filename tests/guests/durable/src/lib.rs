@@ -157,6 +157,13 @@ impl Guest for Durable {
         panic!("{message}");
     }
 
+    fn fork(name: String, idempotent: bool) -> String {
+        host::set_idempotence_mode(idempotent);
+        let result = host::fork(&name);
+        host::set_idempotence_mode(true);
+        format!("{} {result:?} {}", host::get_self_metadata().worker_id.worker_name, count())
+    }
+
     fn policy(attempts: u32) -> String {
         let before = host::get_retry_policy().max_attempts;
         host::set_retry_policy(RetryPolicy {

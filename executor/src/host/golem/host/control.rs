@@ -1,12 +1,8 @@
 //! What a worker does to others and to itself: updates, copies, going back.
 
 use kiln_proto::{
-    Error,
     ids::{ComponentVersion, OplogIndex, WorkerId},
-    v1::{
-        ImportedFunctionInvokedEntry, OplogEntry, UpdateMode, Value, oplog_entry::Entry,
-        revert_worker_request::Target, value::Kind,
-    },
+    v1::{OplogEntry, UpdateMode, Value, revert_worker_request::Target, value::Kind},
 };
 
 use crate::{
@@ -15,7 +11,7 @@ use crate::{
         durable::Begun,
         dynamic::{Arguments, Interface},
         golem::shapes::{case, list, worker_id, worker_id_of},
-        payload::{NOTHING, request, string, u64_value},
+        payload::{NOTHING, string, u64_value},
     },
     replay::{Kind as CallKind, step::StepError},
 };
@@ -54,7 +50,7 @@ async fn update(state: &mut HostState, mut arguments: Arguments) -> wasmtime::Re
     let done = cluster
         .update_worker(&worker, ComponentVersion(version), mode, call.idempotency_key())
         .await;
-    accept(done)?;
+    done.map_err(StepError::from)?;
     state.end(call, nothing()).await?;
     Ok(None)
 }
@@ -69,9 +65,9 @@ async fn fork_worker(state: &mut HostState, mut arguments: Arguments) -> wasmtim
     };
     let cluster = state.context.cluster.clone();
     let done = cluster
-        .fork_worker(&source, &target, cutoff, None, call.idempotency_key())
+        .fork_worker(&source, &target, cutoff, Vec::new(), call.idempotency_key())
         .await;
-    accept(done)?;
+    done.map_err(StepError::from)?;
     state.end(call, nothing()).await?;
     Ok(None)
 }
@@ -99,7 +95,7 @@ async fn revert(state: &mut HostState, mut arguments: Arguments) -> wasmtime::Re
     };
     let cluster = state.context.cluster.clone();
     let done = cluster.revert_worker(&worker, to, call.idempotency_key()).await;
-    accept(done)?;
+    done.map_err(StepError::from)?;
     state.end(call, nothing()).await?;
     Ok(None)
 }
@@ -116,31 +112,17 @@ async fn fork(state: &mut HostState, mut arguments: Arguments) -> wasmtime::Resu
         Begun::New(call) => call,
     };
     let cutoff = OplogIndex(state.journal.next_index().0 - 1);
-    let answered = ImportedFunctionInvokedEntry {
-        function_name: FORK.to_owned(),
-        request: Some(request(string(&name))),
-        response: Some(request(case("forked"))),
-        function_type: Some(CallKind::WriteRemote.into()),
-    };
-    let last = OplogEntry {
-        timestamp_ns: state.journal.now_ns(),
-        entry: Some(Entry::ImportedFunctionInvoked(answered)),
-    };
+    let timestamp_ns = state.journal.now_ns();
+    let last = call.entries(case("forked")).into_iter().map(|entry| OplogEntry {
+        timestamp_ns,
+        entry: Some(entry),
+    });
     let (cluster, source) = (state.context.cluster.clone(), state.context.id.clone());
     let done = cluster
-        .fork_worker(&source, &target, cutoff, Some(last), call.idempotency_key())
+        .fork_worker(&source, &target, cutoff, last.collect(), call.idempotency_key())
         .await;
-    accept(done)?;
+    done.map_err(StepError::from)?;
     Ok(Some(state.end(call, case("original")).await?))
-}
-
-/// These functions have no error of their own: what cannot be done fails the call, what cannot be done now is tried again.
-fn accept(done: Result<(), Error>) -> wasmtime::Result<()> {
-    match done {
-        Ok(()) => Ok(()),
-        Err(error) if error.is_retryable() => Err(StepError::Trouble(Box::new(error)).into()),
-        Err(error) => Err(wasmtime::format_err!("{error}")),
-    }
 }
 
 /// The response of a call without a result.

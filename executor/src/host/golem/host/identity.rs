@@ -111,10 +111,7 @@ async fn get_worker_metadata(
     // The worker may ask about itself, before anything of it is stored.
     state.journal.commit().await.map_err(StepError::from)?;
     let cluster = state.context.cluster.clone();
-    let found = match cluster.worker(&worker).await {
-        Ok(found) => found,
-        Err(error) => return Err(StepError::Trouble(Box::new(error)).into()),
-    };
+    let found = cluster.worker(&worker).await.map_err(StepError::from)?;
     let metadata = found.map(|record| metadata_of(&worker, &record));
     Ok(Some(state.end(call, option(metadata)).await?))
 }
@@ -132,10 +129,7 @@ async fn resolve_component_id(
         Begun::New(call) => call,
     };
     let cluster = state.context.cluster.clone();
-    let found = match cluster.component(&reference).await {
-        Ok(found) => found,
-        Err(error) => return Err(StepError::Trouble(Box::new(error)).into()),
-    };
+    let found = cluster.component(&reference).await.map_err(StepError::from)?;
     Ok(Some(state.end(call, option(found.map(component_id))).await?))
 }
 
@@ -158,7 +152,7 @@ async fn resolve_worker_id(
     state.journal.commit().await.map_err(StepError::from)?;
     let cluster = state.context.cluster.clone();
     let found = find_worker(&*cluster, &reference, &name, is_strict).await;
-    let found = found.map_err(|error| StepError::Trouble(Box::new(error)))?;
+    let found = found.map_err(StepError::from)?;
     let response = option(found.as_ref().map(worker_id));
     Ok(Some(state.end(call, response).await?))
 }

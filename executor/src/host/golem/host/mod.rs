@@ -14,6 +14,7 @@ mod position;
 mod promises;
 mod workers;
 
+pub(in crate::host::golem) use identity::metadata_of;
 pub(in crate::host::golem) use policy::level_value;
 
 use crate::host::dynamic::Interface;

@@ -127,7 +127,7 @@ async fn complete_promise(
     let completed = cluster
         .complete_promise(&promise, data, call.idempotency_key())
         .await
-        .map_err(trouble)?;
+        .map_err(StepError::from)?;
     Ok(Some(state.end(call, bool_value(completed)).await?))
 }
 
@@ -140,7 +140,7 @@ async fn delete_promise(state: &mut HostState, mut arguments: Arguments) -> wasm
     };
     commit(state).await?;
     let cluster = state.context.cluster.clone();
-    cluster.delete_promise(&promise).await.map_err(trouble)?;
+    cluster.delete_promise(&promise).await.map_err(StepError::from)?;
     state.end(call, option(None)).await?;
     Ok(None)
 }
@@ -219,15 +219,10 @@ async fn look(
     // A promise of this very worker is there once the entry is that made it.
     commit(state).await?;
     let cluster = state.context.cluster.clone();
-    cluster.promise(promise, waiter).await.map_err(trouble)
+    Ok(cluster.promise(promise, waiter).await.map_err(StepError::from)?)
 }
 
 async fn commit(state: &mut HostState) -> wasmtime::Result<()> {
     state.journal.commit().await.map_err(StepError::from)?;
     Ok(())
-}
-
-/// Ends the attempt: the worker comes back to this call when the cluster may answer.
-fn trouble(error: kiln_proto::Error) -> wasmtime::Error {
-    StepError::Trouble(Box::new(error)).into()
 }

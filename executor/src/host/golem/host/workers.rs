@@ -90,10 +90,7 @@ async fn get_next(state: &mut HostState, mut arguments: Arguments) -> wasmtime::
             // The list includes this worker, which may not be stored yet.
             state.journal.commit().await.map_err(StepError::from)?;
             let cluster = state.context.cluster.clone();
-            let found = match cluster.list_workers(query).await {
-                Ok(found) => found,
-                Err(error) => return Err(StepError::Trouble(Box::new(error)).into()),
-            };
+            let found = cluster.list_workers(query).await.map_err(StepError::from)?;
             let page = record([
                 ("workers", list(found.workers.iter().filter_map(row).collect())),
                 ("cursor", string(&found.cursor)),

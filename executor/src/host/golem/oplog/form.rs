@@ -8,6 +8,8 @@ use uuid::Uuid;
 use crate::host::{golem::shapes, value::wit::value_to_wit};
 
 const NS_PER_S: u64 = 1_000_000_000;
+/// The whole cluster is one account, which has no name.
+pub(super) const ACCOUNT: &str = "";
 
 /// An entry as the guest contract's `oplog-entry`, with the fields of all versions.
 pub(super) fn entry(entry: &OplogEntry) -> Value {
@@ -59,7 +61,7 @@ impl Form for GuestForm {
 
     /// The whole cluster is one account and one project.
     fn owner(&self) -> Vec<FieldValue> {
-        let account = Value::record(vec![FieldValue::of("value", "")]);
+        let account = Value::record(vec![FieldValue::of("value", ACCOUNT)]);
         let project = Value::record(vec![FieldValue::of("uuid", shapes::uuid(Uuid::nil()))]);
         vec![
             FieldValue::of("created-by", account),

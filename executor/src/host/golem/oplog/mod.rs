@@ -1,10 +1,12 @@
 //! `golem:api/oplog`, in all its versions and both dialects: guests read and search oplogs, their own and others'.
 //!
 //! * `form` – entries as guests see them
+//! * `processor` – the arguments of a component that is given oplogs
 //! * `page` – a page of an oplog: of the own one from the journal, of others from their owners
 
 mod form;
 mod page;
+mod processor;
 
 use kiln_proto::{ids::WorkerId, v1::Value};
 use wasmtime::component::Resource;
@@ -22,6 +24,7 @@ use crate::{
 
 pub(in crate::host::golem) use form::datetime;
 use page::Page;
+pub(crate) use processor::processor_arguments;
 
 const GET: &str = "golem::api::oplog::get-oplog::get-next";
 const SEARCH: &str = "golem::api::oplog::search-oplog::get-next";

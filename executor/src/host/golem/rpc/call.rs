@@ -11,11 +11,12 @@ use crate::{
         golem::shapes::{list, record, uuid, uuid_of, worker_id},
         idempotency::derived_key,
         payload::{NOTHING, string},
+        value::wit::value_to_wit,
     },
     replay::Kind as CallKind,
 };
 
-const KEY: &str = "golem::rpc::wasm-rpc::invoke-and-await idempotency key";
+pub(super) const KEY: &str = "golem::rpc::wasm-rpc::invoke-and-await idempotency key";
 
 /// A function of another worker with its arguments.
 pub(super) struct Asked {
@@ -37,10 +38,22 @@ impl Asked {
     /// A call that is made now. A worker that called itself would wait for itself.
     pub(super) fn of_another(state: &HostState, arguments: &mut Arguments) -> wasmtime::Result<Self> {
         let worker = target(state, arguments.resource()?)?;
-        if worker == state.context.id {
-            wasmtime::bail!("RPC calls to the same agent are not supported");
-        }
+        not_self(state, &worker)?;
         Self::of(worker, arguments)
+    }
+
+    /// A call with arguments that are values as everybody sees them.
+    ///
+    /// # Errors
+    /// For a value that has no flat form.
+    pub(super) fn typed(worker: WorkerId, function: String, arguments: &[Value]) -> wasmtime::Result<Self> {
+        let arguments = arguments.iter().map(value_to_wit).collect::<Result<_, _>>();
+        Ok(Self {
+            worker,
+            function,
+            arguments: arguments
+                .map_err(|error| wasmtime::format_err!("an argument cannot be passed on: {error}"))?,
+        })
     }
 
     /// The request as it is recorded.
@@ -63,6 +76,15 @@ impl Asked {
             context,
         }
     }
+}
+
+/// # Errors
+/// For the calling worker itself.
+pub(super) fn not_self(state: &HostState, worker: &WorkerId) -> wasmtime::Result<()> {
+    if *worker == state.context.id {
+        wasmtime::bail!("RPC calls to the same agent are not supported");
+    }
+    Ok(())
 }
 
 /// The key of the call that the guest makes now, the same in every life of the worker. Calls that are made again in each

@@ -56,7 +56,7 @@ async fn ephemeral(state: &mut HostState, mut arguments: Arguments) -> wasmtime:
 }
 
 /// By id, in either dialect; old components name a worker by its URI.
-fn target_of(given: &Value) -> wasmtime::Result<WorkerId> {
+pub(super) fn target_of(given: &Value) -> wasmtime::Result<WorkerId> {
     match text_field(given, &["value"]) {
         Ok(uri) => {
             let path = uri.strip_prefix("urn:worker:");
@@ -73,16 +73,17 @@ fn target_of(given: &Value) -> wasmtime::Result<WorkerId> {
 }
 
 async fn connect(state: &mut HostState, target: WorkerId) -> wasmtime::Result<Option<Value>> {
-    // While replaying this has been done: there is an entry behind it.
-    if state.journal.is_live() && target != state.context.id {
-        create(state, &target).await?;
-    }
+    make(state, &target).await?;
     let connection = state.table.push(Connection { target })?;
     Ok(Some(handle(connection.rep())))
 }
 
 /// Makes the target, unless it exists. It gets what its maker was given.
-async fn create(state: &mut HostState, target: &WorkerId) -> wasmtime::Result<()> {
+pub(super) async fn make(state: &mut HostState, target: &WorkerId) -> wasmtime::Result<()> {
+    // While replaying this has been done: there is an entry behind it.
+    if !state.journal.is_live() || *target == state.context.id {
+        return Ok(());
+    }
     state.record_logs();
     state.journal.commit().await.map_err(StepError::from)?;
     let context = state.context.clone();
@@ -93,7 +94,7 @@ async fn create(state: &mut HostState, target: &WorkerId) -> wasmtime::Result<()
         config: context.config.clone(),
     };
     match context.callees.create(target, &heritage).await {
-        Err(error) if error.is_retryable() => Err(StepError::Trouble(Box::new(error)).into()),
+        Err(error) if error.is_retryable() => Err(StepError::from(error).into()),
         // The guest hears of it when it calls.
         Err(error) => {
             tracing::debug!(worker = %context.id, %target, %error, "cannot make the worker");

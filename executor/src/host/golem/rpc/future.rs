@@ -17,15 +17,16 @@ use crate::{
         dynamic::{Arguments, Interface, ResourceKind, handle},
         golem::shapes::{option, record, uuid},
         payload::request,
+        recorded::option_of,
     },
     invoke::outcome::lost,
     journal::Journal,
     replay::{Kind as CallKind, step::StepError},
 };
 
-const GET: &str = "golem::rpc::future-invoke-result::get";
+pub(super) const GET: &str = "golem::rpc::future-invoke-result::get";
 
-const FUTURE: ResourceKind = ResourceKind::with_drop(41, let_go);
+pub(super) const FUTURE: ResourceKind = ResourceKind::with_drop(41, let_go);
 
 type Outcome = Result<Option<Value>, Error>;
 
@@ -119,6 +120,11 @@ fn async_invoke_and_await(
     mut arguments: Arguments,
 ) -> wasmtime::Result<Option<Value>> {
     let asked = Asked::of_another(state, &mut arguments)?;
+    begin(state, asked).map(Some)
+}
+
+/// Begins a call; the result is the resource at which its outcome is fetched.
+pub(super) fn begin(state: &mut HostState, asked: Asked) -> wasmtime::Result<Value> {
     let key = next_key(state)?;
     let request = record([("idempotency-key", uuid(key)), ("call", asked.request())]);
     let call = asked.with(state, key);
@@ -132,10 +138,13 @@ fn async_invoke_and_await(
         is_taken: false,
     };
     let future = state.table.push(future)?;
-    Ok(Some(handle(future.rep())))
+    Ok(handle(future.rep()))
 }
 
-fn subscribe_future(state: &mut HostState, mut arguments: Arguments) -> wasmtime::Result<Option<Value>> {
+pub(super) fn subscribe_future(
+    state: &mut HostState,
+    mut arguments: Arguments,
+) -> wasmtime::Result<Option<Value>> {
     let future = Resource::<FutureResult>::new_borrow(arguments.resource()?);
     let arrival = Arrival(state.table.get(&future)?.call.clone());
     let arrival = state.table.push(arrival)?;
@@ -157,9 +166,13 @@ impl Pollable for Arrival {
     }
 }
 
-/// That a result is not here yet is recorded as well: when it comes is a matter of time.
 async fn get(state: &mut HostState, mut arguments: Arguments) -> wasmtime::Result<Option<Value>> {
-    let rep = arguments.resource()?;
+    let outcome = fetch(state, arguments.resource()?)?;
+    Ok(Some(option(outcome.map(answer::flat))))
+}
+
+/// The outcome as it is recorded, if it is here. That it is not yet is recorded as well: when it comes is a matter of time.
+pub(super) fn fetch(state: &mut HostState, rep: u32) -> wasmtime::Result<Option<Value>> {
     let future = state.table.get(&Resource::<FutureResult>::new_borrow(rep))?;
     if future.is_taken {
         wasmtime::bail!("the result of this call was taken already");
@@ -174,12 +187,12 @@ async fn get(state: &mut HostState, mut arguments: Arguments) -> wasmtime::Resul
             outcome
         }
     };
-    let outcome = flat(outcome);
-    if is_some(&outcome) {
+    let outcome = option_of(outcome);
+    if outcome.is_some() {
         let future = Resource::<FutureResult>::new_borrow(rep);
         state.table.get_mut(&future)?.is_taken = true;
     }
-    Ok(Some(outcome))
+    Ok(outcome)
 }
 
 /// The outcome, if it is here. One that may be another in a while ends the attempt, as long as there are attempts left.
@@ -190,22 +203,9 @@ fn take(state: &HostState, call: &PendingCall) -> wasmtime::Result<Option<Outcom
         && error.is_retryable()
         && state.control.has_attempts_left(state.journal.current_index())
     {
-        return Err(StepError::Trouble(Box::new(error.clone())).into());
+        return Err(StepError::from(error.clone()).into());
     }
     Ok(outcome)
-}
-
-fn flat(outcome: Value) -> Value {
-    use kiln_proto::v1::value::Kind;
-    match outcome.kind {
-        Some(Kind::Option(some)) => option(some.value.map(|outcome| answer::flat(*outcome))),
-        kind => Value { kind },
-    }
-}
-
-fn is_some(outcome: &Value) -> bool {
-    use kiln_proto::v1::value::Kind;
-    matches!(&outcome.kind, Some(Kind::Option(some)) if some.value.is_some())
 }
 
 /// A call that was begun is made, also when the guest does not care for its result.

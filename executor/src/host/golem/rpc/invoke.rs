@@ -15,8 +15,8 @@ use crate::{
     replay::Kind as CallKind,
 };
 
-const RESULT: &str = "golem::rpc::wasm-rpc::invoke-and-await result";
-const INVOKE: &str = "golem::rpc::wasm-rpc::invoke";
+pub(super) const RESULT: &str = "golem::rpc::wasm-rpc::invoke-and-await result";
+pub(super) const INVOKE: &str = "golem::rpc::wasm-rpc::invoke";
 
 pub(super) fn add(interface: Interface) -> Interface {
     interface
@@ -34,12 +34,17 @@ async fn invoke_and_await(
     mut arguments: Arguments,
 ) -> wasmtime::Result<Option<Value>> {
     let asked = Asked::of_another(state, &mut arguments)?;
+    Ok(Some(answer::flat(call(state, asked).await?)))
+}
+
+/// Makes a call and returns its outcome as it is recorded.
+pub(super) async fn call(state: &mut HostState, asked: Asked) -> wasmtime::Result<Value> {
     let key = next_key(state)?;
     let call = match state
         .begin(RESULT, CallKind::WriteRemote, asked.request())
         .await?
     {
-        Begun::Recorded(outcome) => return Ok(Some(answer::flat(outcome))),
+        Begun::Recorded(outcome) => return Ok(outcome),
         Begun::New(call) => call,
     };
     let callees = state.context.callees.clone();
@@ -48,18 +53,22 @@ async fn invoke_and_await(
     if let Err(error) = &outcome {
         state.retry_after(&call, error)?;
     }
-    let outcome = state.end(call, answer::recorded(outcome)).await?;
-    Ok(Some(answer::flat(outcome)))
+    state.end(call, answer::recorded(outcome)).await
 }
 
 async fn invoke(state: &mut HostState, mut arguments: Arguments) -> wasmtime::Result<Option<Value>> {
     let asked = Asked::of_another(state, &mut arguments)?;
+    Ok(Some(send(state, asked).await?))
+}
+
+/// Queues a call; the outcome says whether that was possible.
+pub(super) async fn send(state: &mut HostState, asked: Asked) -> wasmtime::Result<Value> {
     let key = next_key(state)?;
     let call = match state
         .begin(INVOKE, CallKind::WriteRemote, asked.request())
         .await?
     {
-        Begun::Recorded(outcome) => return Ok(Some(outcome)),
+        Begun::Recorded(outcome) => return Ok(outcome),
         Begun::New(call) => call,
     };
     let callees = state.context.callees.clone();
@@ -68,5 +77,5 @@ async fn invoke(state: &mut HostState, mut arguments: Arguments) -> wasmtime::Re
     if let Err(error) = &outcome {
         state.retry_after(&call, error)?;
     }
-    Ok(Some(state.end(call, answer::acknowledged(outcome)).await?))
+    state.end(call, answer::acknowledged(outcome)).await
 }

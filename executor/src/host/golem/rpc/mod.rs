@@ -7,10 +7,12 @@
 //! * `future` – calls whose result is fetched later
 //! * `schedule` – calls that are made at a time
 //! * `trace` – the spans that a callee inherits
+//! * `client` – typed calls: interfaces that were generated from another component's exports
 //! * `answer` – results and errors as guests see them
 
 mod answer;
 mod call;
+mod client;
 mod connection;
 mod future;
 mod invoke;
@@ -18,7 +20,11 @@ mod plain;
 mod schedule;
 mod trace;
 
+pub(crate) use client::{
+    ClientCall, bind_clients, default_components, is_client, is_client_function, unversioned,
+};
 pub(in crate::host) use future::PendingCall;
+pub(crate) use trace::{CALL_SPAN, CONNECTION_SPAN, RpcStep, rpc_span_id};
 
 use crate::host::dynamic::Interface;
 

@@ -18,10 +18,10 @@ use crate::{
     replay::{Kind as CallKind, step::StepError},
 };
 
-const SCHEDULE: &str = "golem::rpc::wasm-rpc::schedule_invocation";
+pub(super) const SCHEDULE: &str = "golem::rpc::wasm-rpc::schedule_invocation";
 const CANCEL: &str = "golem::rpc::cancellation-token::cancel";
 
-const TOKEN: ResourceKind = ResourceKind::of::<ScheduledCall>(42);
+pub(super) const TOKEN: ResourceKind = ResourceKind::of::<ScheduledCall>(42);
 
 pub(super) fn add(interface: Interface) -> Interface {
     interface
@@ -48,15 +48,29 @@ async fn schedule_cancelable_invocation(
     arguments: Arguments,
 ) -> wasmtime::Result<Option<Value>> {
     let scheduled = schedule(state, arguments).await?;
-    let token = state.table.push(scheduled)?;
-    Ok(Some(handle(token.rep())))
+    token(state, scheduled).map(Some)
 }
 
-/// The worker may be the caller itself: it makes the call when it has its turn.
+/// The resource with which a guest takes a scheduled call back.
+pub(super) fn token(state: &mut HostState, scheduled: ScheduledCall) -> wasmtime::Result<Value> {
+    let token = state.table.push(scheduled)?;
+    Ok(handle(token.rep()))
+}
+
 async fn schedule(state: &mut HostState, mut arguments: Arguments) -> wasmtime::Result<ScheduledCall> {
     let worker = target(state, arguments.resource()?)?;
-    let due_ns = time_of(&arguments.value()?)?;
+    let time = arguments.value()?;
     let asked = Asked::of(worker, &mut arguments)?;
+    schedule_at(state, &time, asked).await
+}
+
+/// Has a call made at a time, a `datetime`. The worker may be the caller itself: it makes the call when it has its turn.
+pub(super) async fn schedule_at(
+    state: &mut HostState,
+    time: &Value,
+    asked: Asked,
+) -> wasmtime::Result<ScheduledCall> {
+    let due_ns = time_of(time)?;
     let key = next_key(state)?;
     let request = record([("time", u64_value(due_ns)), ("call", asked.request())]);
     let call = match state.begin(SCHEDULE, CallKind::WriteRemote, request).await? {
@@ -70,7 +84,7 @@ async fn schedule(state: &mut HostState, mut arguments: Arguments) -> wasmtime::
     };
     let callees = state.context.callees.clone();
     let done = callees.schedule(&asked.with(state, key), due_ns).await;
-    done.map_err(|error| StepError::Trouble(Box::new(error)))?;
+    done.map_err(StepError::from)?;
     state.end(call, write(&scheduled)).await?;
     Ok(scheduled)
 }
@@ -88,7 +102,7 @@ async fn cancel(state: &mut HostState, mut arguments: Arguments) -> wasmtime::Re
     };
     let callees = state.context.callees.clone();
     let done = callees.cancel(&scheduled).await;
-    done.map_err(|error| StepError::Trouble(Box::new(error)))?;
+    done.map_err(StepError::from)?;
     state.end(call, Value::tuple(Vec::new())).await?;
     Ok(None)
 }

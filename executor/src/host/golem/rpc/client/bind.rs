@@ -1,0 +1,135 @@
+use std::{collections::HashMap, sync::Arc};
+
+use wasmtime::component::{Component, Linker, LinkerInstance, ResourceType, types::ComponentItem};
+
+use super::{
+    CLIENT, ClientCall, calls, is_client,
+    role::{self, Role},
+};
+use crate::{
+    component::{FunctionName, ResourceNames, signature},
+    host::{
+        HostState,
+        dynamic::{Bound, Kinds, define, resource_names},
+        golem::rpc::{future::FUTURE, schedule::TOKEN},
+        value::{Signature, Type},
+    },
+};
+
+/// Links the clients that a component imports to calls of other components' workers. A function that is none of a client is
+/// left out, and found missing when the component is linked. Returns which functions of other components may be called.
+///
+/// # Errors
+/// When a name is defined twice.
+pub(crate) fn bind_clients(
+    linker: &mut Linker<HostState>,
+    component: &Component,
+) -> wasmtime::Result<Vec<ClientCall>> {
+    let mut calls = Vec::new();
+    let engine = component.engine();
+    let ty = component.component_type();
+    // Resources go by the name under which they are imported first: interfaces that use them may call them otherwise.
+    let mut names = ResourceNames::new();
+    for (import, item) in ty.imports(engine) {
+        let ComponentItem::ComponentInstance(instance) = &item.ty else {
+            continue;
+        };
+        let items: Vec<(&str, ComponentItem)> = instance
+            .exports(engine)
+            .map(|(name, item)| (name, item.ty))
+            .collect();
+        let mut own = resource_names(&items);
+        own.retain(|(ty, _)| names.iter().all(|(known, _)| known != ty));
+        names.extend(own.iter().cloned());
+        if is_client(import) {
+            Client {
+                import: import.into(),
+                items: &items,
+                own: &own,
+                names: &names,
+            }
+            .bind(&mut linker.instance(import)?, &mut calls)?;
+        }
+    }
+    Ok(calls)
+}
+
+struct Client<'a> {
+    import: Arc<str>,
+    items: &'a [(&'a str, ComponentItem)],
+    /// The resources that are its own, not used from elsewhere.
+    own: &'a ResourceNames,
+    /// All resources that its functions may name.
+    names: &'a ResourceNames,
+}
+
+impl Client<'_> {
+    fn bind(
+        &self,
+        linker: &mut LinkerInstance<'_, HostState>,
+        calls: &mut Vec<ClientCall>,
+    ) -> wasmtime::Result<()> {
+        let mut kinds = HashMap::from([(Box::from(role::TOKEN), TOKEN)]);
+        for (_, name) in self.own {
+            let kind = if role::is_future(name) { FUTURE } else { CLIENT };
+            kinds.insert(Box::from(&**name), kind);
+            let ty = ResourceType::host_dynamic(kind.number);
+            if role::is_future(name) {
+                linker.resource(name, ty, move |mut store, rep| (kind.drop)(store.data_mut(), rep))?;
+            } else {
+                linker.resource_async(name, ty, |mut store, rep| {
+                    Box::new(async move { calls::let_go(store.data_mut(), rep).await })
+                })?;
+            }
+        }
+        let kinds: Kinds = Arc::new(kinds);
+        let others: Vec<&str> = self.items.iter().map(|(name, _)| *name).collect();
+        for (name, item) in self.items {
+            let ComponentItem::ComponentFunc(function) = item else {
+                continue;
+            };
+            let signature = signature(function, self.names);
+            let Some(role) = Role::of(name, &signature, &others) else {
+                continue;
+            };
+            calls.extend(self.call(name, &role, &signature));
+            let bound = Bound {
+                body: calls::body(self.import.clone(), role),
+                signature,
+                kinds: kinds.clone(),
+            };
+            define(linker, name, bound)?;
+        }
+        Ok(())
+    }
+
+    /// The function that a method calls.
+    fn call(&self, name: &str, role: &Role, signature: &Signature) -> Option<ClientCall> {
+        let FunctionName::Method { resource, .. } = FunctionName::from_export(name) else {
+            return None;
+        };
+        // The first parameter is the client itself.
+        let mut params: Vec<Type> = signature
+            .params
+            .iter()
+            .skip(1)
+            .map(|param| param.ty.clone())
+            .collect();
+        let (function, result) = match role {
+            Role::Call(function) => (function, signature.result.clone()),
+            Role::Send(function) | Role::Begin(function) => (function, None),
+            Role::Schedule(function) => {
+                params.pop();
+                (function, None)
+            }
+            Role::Connect { .. } | Role::Subscribe | Role::Fetch => return None,
+        };
+        Some(ClientCall {
+            import: self.import.clone(),
+            resource: resource.into(),
+            function: function.clone(),
+            params,
+            result,
+        })
+    }
+}
