@@ -19,16 +19,16 @@ mod managers;
 mod node;
 
 use std::{
-    path::Path,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
 use futures::{StreamExt, stream};
 use kiln_proto::ids::{ComponentId, OplogIndex, ShardId, WorkerId};
-use kiln_store::{Options, Shard, Store, Table};
+use kiln_store::{Shard, Table};
 use serde_json::json;
 
-use crate::node::{Node, SHARDS};
+use crate::node::{Node, SHARDS, open_store};
 
 /// Replays of one worker; as many as give figures that repeat.
 const ENTRIES_REPLAYED: u64 = 500_000;
@@ -87,7 +87,7 @@ async fn main() {
         measured.push(measure(&node, &short, calls).await);
     }
     let data = node.stop().await;
-    let scans = scan(&data.path().join("store")).await;
+    let scans = scan(data.path().join("store")).await;
     for worker in measured {
         let entries = worker.entries as f64;
         let elapsed = worker.elapsed.saturating_sub(none.elapsed).as_secs_f64();
@@ -176,8 +176,8 @@ fn fastest(mut scan: impl FnMut()) -> Duration {
 }
 
 /// Scans the rows of every worker by RocksDB alone.
-async fn scan(folder: &Path) -> Vec<Scanned> {
-    let store = Store::open(Options::new(folder)).await.unwrap();
+async fn scan(folder: PathBuf) -> Vec<Scanned> {
+    let store = open_store(folder).await;
     let mut scanned = Vec::new();
     for shard in 0..SHARDS {
         let shard = Shard::start(&store, ShardId(shard)).await.unwrap();

@@ -407,7 +407,7 @@ impl Node {
     }
 }
 
-async fn open_store(path: PathBuf) -> Store {
+pub(crate) async fn open_store(path: PathBuf) -> Store {
     let opened = async {
         loop {
             // After a restart the files may be held for a moment by tasks that are ending.
