@@ -56,6 +56,14 @@ impl Cluster {
     /// # Errors
     /// A step failed or took too long; the nodes' last log lines are part of the message.
     pub async fn start(shape: Shape) -> Result<Self> {
+        Self::start_with(shape, &[]).await
+    }
+
+    /// As [`Cluster::start`], with settings for all nodes: environment variables `KILN_A__B` and their values.
+    ///
+    /// # Errors
+    /// As [`Cluster::start`].
+    pub async fn start_with(shape: Shape, settings: &[(&str, &str)]) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("kiln-test-").tempdir()?;
         let mut nodes = Vec::new();
         for number in 1..=shape.managers {
@@ -63,6 +71,9 @@ impl Cluster {
         }
         for number in 1..=shape.executors {
             nodes.push(Node::new(Role::Executor, number, folder.path())?);
+        }
+        for (variable, value) in settings {
+            nodes.iter_mut().for_each(|node| node.set(variable, value));
         }
         let mut cluster = Self {
             shape,

@@ -32,6 +32,8 @@ pub struct Node {
     http: SocketAddr,
     data: PathBuf,
     log: PathBuf,
+    /// Settings beside the arguments, as environment variables.
+    settings: Vec<(String, String)>,
     process: Option<Child>,
 }
 
@@ -53,8 +55,14 @@ impl Node {
             data: folder.join(&name),
             log: folder.join(format!("{name}.log")),
             name,
+            settings: Vec::new(),
             process: None,
         })
+    }
+
+    /// Adds a setting, `KILN_A__B`, with which its processes start from now on.
+    pub fn set(&mut self, variable: &str, value: &str) {
+        self.settings.push((variable.to_owned(), value.to_owned()));
     }
 
     /// The URL for clients.
@@ -67,6 +75,12 @@ impl Node {
     #[must_use]
     pub fn http_endpoint(&self) -> String {
         format!("http://{}", self.http)
+    }
+
+    /// Where it serves HTTP.
+    #[must_use]
+    pub fn http_address(&self) -> SocketAddr {
+        self.http
     }
 
     /// Starts its process, on the data that an earlier one left.
@@ -91,6 +105,7 @@ impl Node {
         command.args(["--listen", &self.address.to_string()]);
         command.args(["--http", &self.http.to_string()]);
         command.arg("--data").arg(&self.data);
+        command.envs(self.settings.iter().cloned());
         let log: File = OpenOptions::new().create(true).append(true).open(&self.log)?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         self.process = Some(command.spawn().with_context(|| format!("start {}", self.name))?);
