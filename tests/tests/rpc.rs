@@ -5,12 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use kiln_client::{Address, Client, Options};
-use kiln_proto::convert::to_wave;
-use kiln_proto::v1::{
-    InterruptWorkerRequest, InvokeRequest, WaveArguments, WorkerRef, invoke_request::Arguments,
-    worker_service_client::WorkerServiceClient,
-};
+use kiln_proto::v1::{InterruptWorkerRequest, worker_service_client::WorkerServiceClient};
+use kiln_tests::client::{PatientClient, reference};
 use kiln_tests::cluster::{Cluster, lazy_channel};
 use kiln_tests::wait::eventually;
 use rand::Rng;
@@ -28,15 +24,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_hop_of_a_chain_runs_once_through_crashes_and_kills() -> Result<()> {
     let mut cluster = Cluster::with_component("rpc").await?;
-    let caller = Caller::new(&cluster)?;
-    let chain = caller.chain().await?;
+    let client = PatientClient::new(&cluster, PATIENCE)?;
+    let chain = chain(&client).await?;
     let is_over = AtomicBool::new(false);
     let calls = async {
         let mut calls = 0;
         while !is_over.load(Ordering::Relaxed) {
             calls += 1;
             // One call at a time: each hop has counted exactly the calls so far.
-            let answer = caller.along(&chain, &format!("call-{calls}")).await?;
+            let answer = along(&client, &chain, &format!("call-{calls}")).await?;
             let numbers = vec![calls.to_string(); HOPS].join(", ");
             ensure!(answer == format!("ok([{numbers}])"), "call {calls}: {answer}");
         }
@@ -53,8 +49,7 @@ async fn each_hop_of_a_chain_runs_once_through_crashes_and_kills() -> Result<()>
     eprintln!("{calls} calls of {HOPS} hops through {CRASHES} crashes and {KILLS} kills");
     cluster.ready().await?;
     for worker in &chain {
-        let value = caller.wave(worker, "value", &[], "").await?;
-        assert_eq!(value, calls.to_string(), "{worker}");
+        assert_eq!(value(&client, worker).await?, calls.to_string(), "{worker}");
     }
     cluster.finish()
 }
@@ -84,7 +79,7 @@ async fn strike(cluster: &mut Cluster, chain: &[String]) -> Result<()> {
 /// Drops a worker's instance as a crash would.
 async fn crash(cluster: &Cluster, worker: &str) -> Result<()> {
     let request = InterruptWorkerRequest {
-        worker: Some(reference(worker)),
+        worker: Some(reference(&format!("rpc/{worker}"))),
         recover_immediately: true,
     };
     eventually("the worker is crashed", PATIENCE, async || {
@@ -99,58 +94,36 @@ async fn crash(cluster: &Cluster, worker: &str) -> Result<()> {
     .await
 }
 
-struct Caller(Client);
-
-impl Caller {
-    fn new(cluster: &Cluster) -> Result<Self> {
-        let mut options = Options::new(Address::parse_list(&cluster.endpoints().join(","))?);
-        options.deadline = PATIENCE;
-        options.first_contact = PATIENCE;
-        Ok(Self(Client::new(options)?))
-    }
-
-    /// Workers on different shards.
-    async fn chain(&self) -> Result<Vec<String>> {
-        let (mut chain, mut shards) = (Vec::new(), Vec::new());
-        for number in 0.. {
-            let worker = format!("hop-{number}");
-            self.wave(&worker, "value", &[], "").await?;
-            let found = self.0.get_worker(reference(&worker)).await?;
-            if !shards.contains(&found.shard) {
-                shards.push(found.shard);
-                chain.push(worker);
-            }
-            if chain.len() == HOPS {
-                break;
-            }
+/// Workers on different shards.
+async fn chain(client: &PatientClient) -> Result<Vec<String>> {
+    let (mut chain, mut shards) = (Vec::new(), Vec::new());
+    for number in 0.. {
+        let worker = format!("hop-{number}");
+        value(client, &worker).await?;
+        let shard = client.worker(&format!("rpc/{worker}")).await?.shard;
+        if !shards.contains(&shard) {
+            shards.push(shard);
+            chain.push(worker);
         }
-        Ok(chain)
+        if chain.len() == HOPS {
+            break;
+        }
     }
-
-    /// Calls the first of the chain, which calls the next, and so on.
-    async fn along(&self, chain: &[String], key: &str) -> Result<String> {
-        let (first, rest) = chain.split_first().context("a chain has workers")?;
-        self.wave(first, "add-along", &[&format!("{rest:?}"), "1"], key)
-            .await
-    }
-
-    async fn wave(&self, worker: &str, function: &str, arguments: &[&str], key: &str) -> Result<String> {
-        let values = arguments.iter().map(|text| (*text).to_owned()).collect();
-        let request = InvokeRequest {
-            worker: Some(reference(worker)),
-            function: format!("test:rpc/api.{{{function}}}"),
-            arguments: Some(Arguments::Wave(WaveArguments { values })),
-            idempotency_key: key.into(),
-            ..InvokeRequest::default()
-        };
-        let answer = self.0.invoke(request).await?;
-        Ok(answer.result.as_ref().map(to_wave).unwrap_or_default())
-    }
+    Ok(chain)
 }
 
-fn reference(worker: &str) -> WorkerRef {
-    WorkerRef {
-        component: "rpc".into(),
-        worker: worker.into(),
-    }
+/// Calls the first of the chain, which calls the next, and so on.
+async fn along(client: &PatientClient, chain: &[String], key: &str) -> Result<String> {
+    let (first, rest) = chain.split_first().context("a chain has workers")?;
+    let worker = format!("rpc/{first}");
+    let arguments = [&*format!("{rest:?}"), "1"];
+    Ok(client
+        .wave(&worker, "test:rpc/api.{add-along}", &arguments, key)
+        .await?)
+}
+
+/// How often a hop has run.
+async fn value(client: &PatientClient, worker: &str) -> Result<String> {
+    let worker = format!("rpc/{worker}");
+    Ok(client.wave(&worker, "test:rpc/api.{value}", &[], "").await?)
 }
