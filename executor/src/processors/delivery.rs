@@ -78,9 +78,9 @@ impl Delivery {
     fn target_name(&self) -> Result<WorkerName, Error> {
         let (name, created) = (&self.source.name, self.created_at_ns);
         let legible = format!("{name}@{}@{created:x}", self.source.component);
-        Ok(legible
-            .parse::<WorkerName>()
-            .or_else(|_| Uuid::new_v5(&NAMESPACE, legible.as_bytes()).to_string().parse())?)
+        let short = || Uuid::new_v5(&NAMESPACE, legible.as_bytes()).to_string();
+        let name = legible.parse::<WorkerName>().or_else(|_| short().parse())?;
+        Ok(name)
     }
 
     /// Where the owner before has stopped. A call that it has begun is waited for.

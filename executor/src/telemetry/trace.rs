@@ -152,11 +152,7 @@ impl Tree {
             }
             Some(Entry::BeginRemoteWrite(_)) => self.begin_write(index, at_ns),
             Some(Entry::EndRemoteWrite(end)) => self.end_write(end.begin_index, at_ns),
-            Some(Entry::ImportedFunctionInvoked(call)) => {
-                if !self.http_step(worker, call, at_ns) {
-                    self.call(worker, index, call, at_ns);
-                }
-            }
+            Some(Entry::ImportedFunctionInvoked(call)) => self.call(worker, index, call, at_ns),
             Some(Entry::ExportedFunctionCompleted(_)) => {
                 self.spans[0].end_time_unix_nano = at_ns;
                 self.spans[0].status = None;
@@ -200,6 +196,9 @@ impl Tree {
         call: &ImportedFunctionInvokedEntry,
         at_ns: u64,
     ) {
+        if self.http_step(worker, call, at_ns) {
+            return;
+        }
         if let Some(step) = RpcStep::of(call) {
             let child = Span {
                 parent_span_id: self.current().span_id.clone(),

@@ -93,15 +93,17 @@ async fn the_tour_is_the_same_in_both_places_and_through_crashes() {
             let arguments = [argument.as_str()];
             let tour = node.call(&name, "api.{tour}", &arguments, "the-key");
             let crashing = async {
+                if !crashes {
+                    return std::future::pending::<()>().await;
+                }
                 let mut pause = Duration::from_millis(1);
-                while crashes {
+                loop {
                     tokio::time::sleep(pause).await;
                     // Refused while the worker does not exist yet.
                     let _ = node.interrupt(&name, true).await;
                     // Each life is longer than the one before, so that the tour ends.
                     pause = pause * 5 / 4;
                 }
-                std::future::pending::<()>().await;
             };
             let reply = tokio::select! {
                 reply = tour => reply.unwrap(),

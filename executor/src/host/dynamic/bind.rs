@@ -112,9 +112,12 @@ pub(in crate::host) fn define(
 /// The resources of an interface by the names of their types.
 pub(in crate::host) type Kinds = Arc<HashMap<Box<str>, ResourceKind>>;
 
+/// What a function does with the host and its arguments.
+type Body = dyn for<'a> Fn(&'a mut HostState, Arguments) -> Outcome<'a> + Send + Sync;
+
 /// A body and the shape in which a component declares it.
 pub(in crate::host) struct Bound {
-    pub(in crate::host) body: Box<dyn for<'a> Fn(&'a mut HostState, Arguments) -> Outcome<'a> + Send + Sync>,
+    pub(in crate::host) body: Box<Body>,
     pub(in crate::host) signature: Signature,
     pub(in crate::host) kinds: Kinds,
 }

@@ -100,10 +100,10 @@ async fn find(
 /// The component that is configured for this client, else the one that is called like the package it was made from.
 async fn component_of(context: &WorkerContext, import: &str) -> wasmtime::Result<ComponentId> {
     let configured = context.clients.iter();
-    let configured = configured
+    let mut configured = configured
         .filter(|(client, _)| client == unversioned(import))
         .map(|(_, component)| component.as_str());
-    let references: Vec<&str> = match configured.last() {
+    let references: Vec<&str> = match configured.next_back() {
         Some(component) => vec![component],
         None => default_components(import).collect(),
     };
