@@ -78,7 +78,8 @@ impl Node {
         Self::open(self.stop().await, managers, limits, guest, blobs).await
     }
 
-    /// Stops everything; the data is left.
+    /// Stops everything; the data is left. A test that starts several nodes in turn has to: a node whose folder goes
+    /// while it runs stops the whole process.
     pub(crate) async fn stop(self) -> TempDir {
         self.executor.shutdown().await;
         self.store.shutdown().await;

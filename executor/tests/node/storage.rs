@@ -125,6 +125,7 @@ async fn the_tour_is_the_same_in_both_places_and_through_crashes() {
             }
             until("nothing is left of what was deleted", left).await;
         }
+        node.stop().await;
     }
 }
 
@@ -148,6 +149,7 @@ async fn an_open_value_is_readable_although_its_object_is_gone() {
             let left = || files(folder.path()) == 0;
             until("the content goes with its last reader", left).await;
         }
+        node.stop().await;
     }
 }
 

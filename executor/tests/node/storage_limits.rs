@@ -88,6 +88,7 @@ async fn no_bound_is_a_trap() {
             case.name,
             lines.join("\n")
         );
+        node.stop().await;
     }
 }
 
