@@ -172,7 +172,8 @@ async fn a_guest_in_python_survives_a_crash_at_any_entry() {
     keys_and_blobs_survive_a_crash_at_any_entry("runtime-apis-py").await;
 }
 
-/// Without `blob`, whose first write to a stream traps in this guest with "unreachable", live as well as here: not understood yet.
+/// Without `blob`, which no host can run: its toolchain has put a function whose body is `unreachable` in the place of the
+/// import `output-stream.blocking-write-and-flush` (`wasm-tools print` shows it), so that the guest traps on its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guest_in_typescript_survives_a_crash_at_any_entry_of_keys() {
     a_shared_guest_survives_a_crash_at_any_entry("runtime-apis-ts", KEY_CALLS, KEY_RESULTS).await;
