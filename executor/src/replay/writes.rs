@@ -14,16 +14,8 @@ use crate::journal::{self, Journal};
 /// # Errors
 /// [`StepError::NotRepeatable`] when a crash has interrupted it.
 pub async fn begin_marked(journal: &Journal) -> Result<OplogIndex, StepError> {
-    journal.pass_zone()?;
-    if journal.is_live() {
-        let begin = journal.append(Entry::BeginRemoteWrite(EmptyEntry {}));
-        journal.commit().await?;
-        return Ok(begin);
-    }
-    let begin = expect(journal, "begin-remote-write", |entry| {
-        matches!(entry, Entry::BeginRemoteWrite(_))
-    })?;
-    if has_end(journal, begin)? {
+    let (begin, is_new) = begin_exchange(journal).await?;
+    if is_new || has_end(journal, begin)? {
         Ok(begin)
     } else {
         Err(StepError::NotRepeatable)
@@ -37,16 +29,8 @@ pub async fn begin_marked(journal: &Journal) -> Result<OplogIndex, StepError> {
 /// [`StepError::NotRepeatable`] when it must not begin anew: the guest has switched idempotence off, or something else was
 /// written to the world since.
 pub async fn begin_batch(journal: &Journal, is_idempotent: bool) -> Result<OplogIndex, StepError> {
-    journal.pass_zone()?;
-    if journal.is_live() {
-        let begin = journal.append(Entry::BeginRemoteWrite(EmptyEntry {}));
-        journal.commit().await?;
-        return Ok(begin);
-    }
-    let begin = expect(journal, "begin-remote-write", |entry| {
-        matches!(entry, Entry::BeginRemoteWrite(_))
-    })?;
-    if journal.is_live() || has_end(journal, begin)? {
+    let (begin, is_new) = begin_exchange(journal).await?;
+    if is_new || journal.is_live() || has_end(journal, begin)? {
         return Ok(begin);
     }
     if !is_idempotent || writes_elsewhere(journal)? {
@@ -62,17 +46,9 @@ pub async fn begin_batch(journal: &Journal, is_idempotent: bool) -> Result<Oplog
 /// # Errors
 /// See [`StepError`].
 pub async fn end_batch(journal: &Journal, begin: OplogIndex) -> Result<(), StepError> {
-    journal.pass_zone()?;
-    if journal.is_live() {
-        journal.append(Entry::EndRemoteWrite(BeginIndexEntry { begin_index: begin.0 }));
+    if end(journal, begin)? {
         journal.commit().await?;
-        return Ok(());
     }
-    expect(
-        journal,
-        "end-remote-write",
-        |entry| matches!(entry, Entry::EndRemoteWrite(end) if end.begin_index == begin.0),
-    )?;
     Ok(())
 }
 
@@ -99,17 +75,22 @@ pub async fn begin_exchange(journal: &Journal) -> Result<(OplogIndex, bool), Ste
 /// # Errors
 /// See [`StepError`].
 pub fn end_exchange(journal: &Journal, begin: OplogIndex) -> Result<(), StepError> {
+    end(journal, begin).map(|_| ())
+}
+
+/// Records the end of a remote write, or finds it recorded. Says whether it ends now.
+fn end(journal: &Journal, begin: OplogIndex) -> Result<bool, StepError> {
     journal.pass_zone()?;
     if journal.is_live() {
         journal.append(Entry::EndRemoteWrite(BeginIndexEntry { begin_index: begin.0 }));
-        return Ok(());
+        return Ok(true);
     }
     expect(
         journal,
         "end-remote-write",
         |entry| matches!(entry, Entry::EndRemoteWrite(end) if end.begin_index == begin.0),
     )?;
-    Ok(())
+    Ok(false)
 }
 
 /// True when the end of a remote write is recorded ahead.
