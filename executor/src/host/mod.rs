@@ -59,7 +59,7 @@ pub use callees::{Callees, GuestCall, Heritage, ScheduledCall};
 pub use cluster::{Cluster, NoCluster, WorkersPage, WorkersQuery};
 pub(crate) use content_stream::ContentRange;
 pub use control::Failures;
-pub(crate) use dynamic::{Catalog, names_in_dialects, resource_names};
+pub(crate) use dynamic::{Catalog, Imported, each_import, names_in_dialects};
 pub use engine::{Engine, EngineError, HostOptions};
 pub use error::{CallError, StartError, TrapKind};
 pub(crate) use golem::{

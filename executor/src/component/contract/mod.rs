@@ -7,45 +7,37 @@
 mod fit;
 mod texts;
 
+use std::convert::Infallible;
+
 use wasmtime::component::{Component, types::ComponentItem};
 
-use super::types::{ResourceNames, signature};
-use crate::host::{catalog, resource_names, value::Signature};
+use super::types::signature;
+use crate::host::{Imported, catalog, each_import, value::Signature};
 pub(super) use fit::fits;
 use texts::{Contract, contracts};
 
 /// Functions that a component declares in a way that no version of the contract has, with what is different.
 pub(super) fn misfits(component: &Component) -> Vec<String> {
-    let engine = component.engine();
-    let ty = component.component_type();
     let mut misfits = Vec::new();
-    let mut names = ResourceNames::new();
-    for (import, item) in ty.imports(engine) {
-        let ComponentItem::ComponentInstance(instance) = &item.ty else {
-            continue;
-        };
-        let items: Vec<(&str, ComponentItem)> = instance
-            .exports(engine)
-            .map(|(name, item)| (name, item.ty))
-            .collect();
-        let own = resource_names(&items);
-        let new = own
-            .iter()
-            .filter(|(ty, _)| names.iter().all(|(known, _)| known != ty));
-        let new: ResourceNames = new.cloned().collect();
-        names.extend(new);
-        if !catalog().offers(import) {
-            continue;
+    let visited: Result<(), Infallible> = each_import(component, |import| {
+        if catalog().offers(import.name) {
+            misfits.extend(misfits_of(&import));
         }
-        for (name, item) in &items {
-            if let ComponentItem::ComponentFunc(function) = item
-                && let Some(misfit) = misfit(import, name, &signature(function, &names))
-            {
-                misfits.push(format!("{import}: function {name}: {misfit}"));
-            }
-        }
-    }
+        Ok(())
+    });
+    let Ok(()) = visited;
     misfits
+}
+
+fn misfits_of(import: &Imported<'_>) -> Vec<String> {
+    let misfit = |(name, item): &(&str, ComponentItem)| {
+        let ComponentItem::ComponentFunc(function) = item else {
+            return None;
+        };
+        let misfit = misfit(import.name, name, &signature(function, import.names))?;
+        Some(format!("{}: function {name}: {misfit}", import.name))
+    };
+    import.items.iter().filter_map(misfit).collect()
 }
 
 /// How a declared function differs from the contract; `None` when some version has it so, or none knows it.

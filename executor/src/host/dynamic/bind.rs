@@ -6,7 +6,7 @@ use wasmtime::{
 };
 
 use super::{
-    Arguments, Catalog, Interface, ResourceKind, catalog::Outcome, conform::conform, handles::Handles,
+    Arguments, Catalog, Interface, ResourceKind, catalog::BoxedBody, conform::conform, handles::Handles,
 };
 use crate::{
     component::{ResourceNames, signature},
@@ -23,22 +23,10 @@ impl Catalog {
     /// # Errors
     /// When a name is defined twice.
     pub(crate) fn bind(&self, linker: &mut Linker<HostState>, component: &Component) -> wasmtime::Result<()> {
-        let engine = component.engine();
-        let ty = component.component_type();
-        for (name, import) in ty.imports(engine) {
-            let ComponentItem::ComponentInstance(instance) = &import.ty else {
-                continue;
-            };
-            let Some(interface) = self.find(name) else {
-                continue;
-            };
-            let items: Vec<(&str, ComponentItem)> = instance
-                .exports(engine)
-                .map(|(name, item)| (name, item.ty))
-                .collect();
-            bind(interface, &mut linker.instance(name)?, &items)?;
-        }
-        Ok(())
+        each_import(component, |import| match self.find(import.name) {
+            Some(interface) => bind(interface, &mut linker.instance(import.name)?, import.items),
+            None => Ok(()),
+        })
     }
 }
 
@@ -82,8 +70,52 @@ fn bind(
     Ok(())
 }
 
+/// An interface that a component imports.
+pub(crate) struct Imported<'a> {
+    /// With its version.
+    pub(crate) name: &'a str,
+    pub(crate) items: &'a [(&'a str, ComponentItem)],
+    /// The resources that are its own, not used from elsewhere.
+    pub(crate) own: &'a ResourceNames,
+    /// All resources that its functions may name. They go by the name under which they are imported first: interfaces that
+    /// use them may call them otherwise.
+    pub(crate) names: &'a ResourceNames,
+}
+
+/// Visits the interfaces that a component imports, in their order.
+///
+/// # Errors
+/// The first one of `visit`.
+pub(crate) fn each_import<E>(
+    component: &Component,
+    mut visit: impl FnMut(Imported<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    let engine = component.engine();
+    let ty = component.component_type();
+    let mut names = ResourceNames::new();
+    for (name, import) in ty.imports(engine) {
+        let ComponentItem::ComponentInstance(instance) = &import.ty else {
+            continue;
+        };
+        let items: Vec<(&str, ComponentItem)> = instance
+            .exports(engine)
+            .map(|(name, item)| (name, item.ty))
+            .collect();
+        let mut own = resource_names(&items);
+        own.retain(|(ty, _)| names.iter().all(|(known, _)| known != ty));
+        names.extend(own.iter().cloned());
+        visit(Imported {
+            name,
+            items: &items,
+            own: &own,
+            names: &names,
+        })?;
+    }
+    Ok(())
+}
+
 /// The resources that an interface's items define.
-pub(crate) fn resource_names(items: &[(&str, ComponentItem)]) -> ResourceNames {
+fn resource_names(items: &[(&str, ComponentItem)]) -> ResourceNames {
     items
         .iter()
         .filter_map(|(name, item)| match item {
@@ -112,12 +144,9 @@ pub(in crate::host) fn define(
 /// The resources of an interface by the names of their types.
 pub(in crate::host) type Kinds = Arc<HashMap<Box<str>, ResourceKind>>;
 
-/// What a function does with the host and its arguments.
-type Body = dyn for<'a> Fn(&'a mut HostState, Arguments) -> Outcome<'a> + Send + Sync;
-
 /// A body and the shape in which a component declares it.
 pub(in crate::host) struct Bound {
-    pub(in crate::host) body: Box<Body>,
+    pub(in crate::host) body: BoxedBody,
     pub(in crate::host) signature: Signature,
     pub(in crate::host) kinds: Kinds,
 }

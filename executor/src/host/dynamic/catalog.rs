@@ -13,6 +13,10 @@ pub(in crate::host) type Outcome<'a> =
 /// The body of a host function, for all shapes of it.
 pub(in crate::host) type Body = for<'a> fn(&'a mut HostState, Arguments) -> Outcome<'a>;
 
+/// A body that knows more than its arguments: which function of which import it stands for, for example.
+pub(in crate::host) type BoxedBody =
+    Box<dyn for<'a> Fn(&'a mut HostState, Arguments) -> Outcome<'a> + Send + Sync>;
+
 /// A kind of resource that guests get from the host. Its number sets it apart from the others.
 #[derive(Clone, Copy)]
 pub(in crate::host) struct ResourceKind {

@@ -14,10 +14,10 @@ mod conform;
 mod handles;
 
 pub(in crate::host) use arguments::Arguments;
-pub(crate) use bind::resource_names;
 pub(in crate::host) use bind::{Bound, Kinds, define};
+pub(crate) use bind::{Imported, each_import};
 pub(crate) use catalog::Catalog;
-pub(in crate::host) use catalog::{Interface, Outcome, ResourceKind};
+pub(in crate::host) use catalog::{BoxedBody, Interface, ResourceKind};
 pub(in crate::host) use conform::conform;
 pub(crate) use conform::{Unfit, names_in_dialects};
 pub(in crate::host) use handles::handle;

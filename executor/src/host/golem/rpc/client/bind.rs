@@ -10,7 +10,7 @@ use crate::{
     component::{FunctionName, ResourceNames, signature},
     host::{
         HostState,
-        dynamic::{Bound, Kinds, define, resource_names},
+        dynamic::{Bound, Kinds, define, each_import},
         golem::rpc::{future::FUTURE, schedule::TOKEN},
         value::{Signature, Type},
     },
@@ -26,31 +26,18 @@ pub(crate) fn bind_clients(
     component: &Component,
 ) -> wasmtime::Result<Vec<ClientCall>> {
     let mut calls = Vec::new();
-    let engine = component.engine();
-    let ty = component.component_type();
-    // Resources go by the name under which they are imported first: interfaces that use them may call them otherwise.
-    let mut names = ResourceNames::new();
-    for (import, item) in ty.imports(engine) {
-        let ComponentItem::ComponentInstance(instance) = &item.ty else {
-            continue;
-        };
-        let items: Vec<(&str, ComponentItem)> = instance
-            .exports(engine)
-            .map(|(name, item)| (name, item.ty))
-            .collect();
-        let mut own = resource_names(&items);
-        own.retain(|(ty, _)| names.iter().all(|(known, _)| known != ty));
-        names.extend(own.iter().cloned());
-        if is_client(import) {
-            Client {
-                import: import.into(),
-                items: &items,
-                own: &own,
-                names: &names,
-            }
-            .bind(&mut linker.instance(import)?, &mut calls)?;
+    each_import(component, |import| {
+        if !is_client(import.name) {
+            return Ok(());
         }
-    }
+        let client = Client {
+            import: import.name.into(),
+            items: import.items,
+            own: import.own,
+            names: import.names,
+        };
+        client.bind(&mut linker.instance(import.name)?, &mut calls)
+    })?;
     Ok(calls)
 }
 

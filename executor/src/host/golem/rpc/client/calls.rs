@@ -6,7 +6,7 @@ use wasmtime::component::Resource;
 use super::{Client, connect::connect, role::Role};
 use crate::host::{
     HostState,
-    dynamic::{Arguments, Outcome},
+    dynamic::{Arguments, BoxedBody},
     golem::{
         rpc::{
             call::{Asked, not_self},
@@ -16,11 +16,8 @@ use crate::host::{
     },
 };
 
-/// A function of a client.
-pub(super) type Body = Box<dyn for<'a> Fn(&'a mut HostState, Arguments) -> Outcome<'a> + Send + Sync>;
-
 /// What a function of the client `import` does.
-pub(super) fn body(import: Arc<str>, role: Role) -> Body {
+pub(super) fn body(import: Arc<str>, role: Role) -> BoxedBody {
     match role {
         Role::Connect { resource, worker } => Box::new(move |state, arguments| {
             let (import, resource) = (import.clone(), resource.clone());
@@ -52,29 +49,23 @@ pub(super) fn body(import: Arc<str>, role: Role) -> Body {
 async fn call(
     state: &mut HostState,
     function: &str,
-    mut arguments: Arguments,
+    arguments: Arguments,
 ) -> wasmtime::Result<Option<Value>> {
-    let client = client(state, &mut arguments)?;
-    not_self(state, &client.worker)?;
-    let asked = asked(&client, function, arguments.rest())?;
+    let asked = asked_now(state, function, arguments)?;
     result_of(invoke::call(state, asked).await?)
 }
 
 async fn send(
     state: &mut HostState,
     function: &str,
-    mut arguments: Arguments,
+    arguments: Arguments,
 ) -> wasmtime::Result<Option<Value>> {
-    let client = client(state, &mut arguments)?;
-    not_self(state, &client.worker)?;
-    let asked = asked(&client, function, arguments.rest())?;
+    let asked = asked_now(state, function, arguments)?;
     result_of(invoke::send(state, asked).await?)
 }
 
-fn begin(state: &mut HostState, function: &str, mut arguments: Arguments) -> wasmtime::Result<Option<Value>> {
-    let client = client(state, &mut arguments)?;
-    not_self(state, &client.worker)?;
-    let asked = asked(&client, function, arguments.rest())?;
+fn begin(state: &mut HostState, function: &str, arguments: Arguments) -> wasmtime::Result<Option<Value>> {
+    let asked = asked_now(state, function, arguments)?;
     future::begin(state, asked).map(Some)
 }
 
@@ -114,6 +105,13 @@ pub(super) async fn let_go(state: &mut HostState, rep: u32) -> wasmtime::Result<
 fn client(state: &HostState, arguments: &mut Arguments) -> wasmtime::Result<Client> {
     let client = Resource::<Client>::new_borrow(arguments.resource()?);
     Ok(state.table.get(&client)?.clone())
+}
+
+/// A call of the method's worker that is made at once, which cannot be the caller itself.
+fn asked_now(state: &HostState, function: &str, mut arguments: Arguments) -> wasmtime::Result<Asked> {
+    let client = client(state, &mut arguments)?;
+    not_self(state, &client.worker)?;
+    asked(&client, function, arguments.rest())
 }
 
 fn asked(client: &Client, function: &str, arguments: Vec<Value>) -> wasmtime::Result<Asked> {
