@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use axum::http::StatusCode;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -119,4 +121,81 @@ async fn a_component_serves_http() {
     node.upload("counter").await;
     let (status, _, body) = ask(&address, "GET", &silent.replace("outgoing", "counter"), "", "").await;
     assert_eq!(status, StatusCode::NOT_FOUND, "it serves no HTTP: {body}");
+}
+
+/// Every string of the router that is a path, as the document writes it.
+fn routed() -> BTreeSet<String> {
+    let router = include_str!("../../src/edge/http/mod.rs");
+    let texts = router.split('"').skip(1).step_by(2);
+    let paths = texts.filter(|text| text.starts_with('/'));
+    paths.map(|path| path.replace("{*", "{")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_document_describes_what_is_served() {
+    let node = Node::start().await;
+    let address = listen(&node).await;
+    let (status, head, document) = ask(&address, "GET", "/openapi.json", "", "").await;
+    assert!(
+        status == StatusCode::OK && head.contains("application/json"),
+        "{head}"
+    );
+    let document: serde_json::Value = serde_json::from_str(&document).unwrap();
+    let paths = document["paths"].as_object().unwrap();
+    assert_eq!(paths.keys().cloned().collect::<BTreeSet<_>>(), routed());
+
+    for (path, operations) in paths {
+        let methods = operations.as_object().unwrap().keys();
+        let methods: BTreeSet<String> = methods
+            .filter(|key| *key != "parameters")
+            .map(|method| method.to_uppercase())
+            .collect();
+        // A method that nothing takes: the answer names those that are taken.
+        let (status, head, body) = ask(&address, "BREW", path, "", "").await;
+        if path.ends_with("/http/{path}") {
+            assert_eq!(methods.len(), 8, "all methods are the guest's");
+            assert_eq!(status, StatusCode::NOT_FOUND, "there is no such worker: {body}");
+            continue;
+        }
+        assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
+        assert!(body.contains("/openapi.json"), "{body}");
+        let allow = head
+            .lines()
+            .find_map(|line| line.strip_prefix("allow: "))
+            .unwrap();
+        let allowed = allow.split(',').filter(|method| *method != "HEAD");
+        assert_eq!(
+            allowed.map(str::to_owned).collect::<BTreeSet<_>>(),
+            methods,
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_refuses_bad_requests_with_json() {
+    let node = Node::start().await;
+    node.upload("counter").await;
+    let address = listen(&node).await;
+    let worker = "/v1/components/counter/workers/w";
+    let cases = [
+        ("GET", "/v1/nothing".to_owned(), "", "NOT_FOUND"),
+        ("GET", "/v1/components/%ff".to_owned(), "", "INVALID"),
+        ("POST", "/v1/components".to_owned(), "", "`name`"),
+        ("POST", "/v1/promises/counter/w/first".to_owned(), "", "first"),
+        ("POST", format!("{worker}/update"), "{version: 1}", "no JSON"),
+        ("POST", format!("{worker}/update"), "{}", "version"),
+        ("POST", format!("{worker}/revert"), "[]", "toIndex"),
+        ("GET", format!("{worker}/oplog?from=x"), "", "from"),
+    ];
+    for (method, path, body, named) in cases {
+        let (status, _, answer) = ask(&address, method, &path, "", body).await;
+        assert!(status.is_client_error(), "{path}: {status}");
+        let error: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        let error = &error["error"];
+        assert!(
+            error["message"].is_string() && error.to_string().contains(named),
+            "{path}: {answer}"
+        );
+    }
 }

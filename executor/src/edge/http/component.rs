@@ -1,16 +1,14 @@
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    body::Bytes,
-    extract::{Path, Query, State},
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use kiln_proto::{convert::json, v1};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::error::Failure;
+use super::{
+    error::Failure,
+    extract::{Path, Query, Whole},
+};
 use crate::{edge::Api, registry::NewVersion};
 
 #[derive(Deserialize)]
@@ -22,7 +20,7 @@ pub(super) struct NewComponent {
 pub(super) async fn add(
     State(api): State<Arc<Api>>,
     Query(new): Query<NewComponent>,
-    bytes: Bytes,
+    Whole(bytes): Whole,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
     let header = v1::UploadHeader {
         name: new.name,
@@ -42,7 +40,7 @@ pub(super) async fn add(
 pub(super) async fn update(
     State(api): State<Arc<Api>>,
     Path(name): Path<String>,
-    bytes: Bytes,
+    Whole(bytes): Whole,
 ) -> Result<Json<Value>, Failure> {
     let header = v1::UploadHeader {
         name,

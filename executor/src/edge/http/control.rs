@@ -2,26 +2,25 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    body::Bytes,
-    extract::{Path, State},
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use kiln_proto::{
     Error,
     v1::{self, UpdateMode, revert_worker_request::Target},
 };
 use serde_json::{Value, json};
 
-use super::{error::Failure, worker::control};
+use super::{
+    error::Failure,
+    extract::{JsonBody, Path, Whole},
+    worker::control,
+};
 use crate::{edge::Api, requests::named};
 
 /// `{"version": N, "mode": "automatic" | "snapshot"}`
 pub(super) async fn update(
     State(api): State<Arc<Api>>,
     Path((component, worker)): Path<(String, String)>,
-    Json(body): Json<Value>,
+    JsonBody(body): JsonBody,
 ) -> Result<StatusCode, Failure> {
     let worker = v1::WorkerRef { component, worker };
     let mode = match body.get("mode").map(Value::as_str) {
@@ -44,7 +43,7 @@ pub(super) async fn update(
 pub(super) async fn revert(
     State(api): State<Arc<Api>>,
     Path((component, worker)): Path<(String, String)>,
-    Json(body): Json<Value>,
+    JsonBody(body): JsonBody,
 ) -> Result<StatusCode, Failure> {
     let worker = v1::WorkerRef { component, worker };
     let target = match (number(&body, "toIndex")?, number(&body, "lastInvocations")?) {
@@ -66,7 +65,7 @@ pub(super) async fn revert(
 pub(super) async fn fork(
     State(api): State<Arc<Api>>,
     Path((component, worker)): Path<(String, String)>,
-    Json(body): Json<Value>,
+    JsonBody(body): JsonBody,
 ) -> Result<StatusCode, Failure> {
     let target = body.get("name").and_then(Value::as_str);
     let target = target.ok_or_else(|| Error::invalid("\"name\" of the new worker is missing"))?;
@@ -98,7 +97,7 @@ pub(super) async fn cancel(
 pub(super) async fn complete_promise(
     State(api): State<Arc<Api>>,
     Path((component, worker, oplog_index)): Path<(String, String, u64)>,
-    data: Bytes,
+    Whole(data): Whole,
 ) -> Result<Json<Value>, Failure> {
     let worker = v1::WorkerRef { component, worker };
     let mut request = v1::CompletePromiseRequest {

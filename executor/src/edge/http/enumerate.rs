@@ -4,7 +4,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    extract::{Path, RawQuery, State},
+    extract::{RawQuery, State},
     http::{HeaderMap, StatusCode},
     response::{
         IntoResponse, Response,
@@ -15,7 +15,7 @@ use futures::Stream;
 use kiln_proto::{Error, convert::json, v1};
 use serde_json::Value;
 
-use super::{error::Failure, query::Parameters};
+use super::{error::Failure, extract::Path, query::Parameters};
 use crate::{edge::Api, enumerate::Watch, route::Patience};
 
 /// A watch without events says this often that it is still there.

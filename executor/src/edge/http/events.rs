@@ -3,7 +3,7 @@
 use std::{convert::Infallible, sync::Arc};
 
 use axum::{
-    extract::{Path, RawQuery, State},
+    extract::{RawQuery, State},
     http::HeaderMap,
     response::sse::{Event, KeepAlive, Sse},
 };
@@ -16,7 +16,7 @@ use kiln_proto::{
 use serde_json::json;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::{error::Failure, query::Parameters};
+use super::{error::Failure, extract::Path, query::Parameters};
 use crate::edge::Api;
 
 /// Begins behind `Last-Event-ID`, else at `?from=`, else a little before now.

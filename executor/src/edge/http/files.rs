@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, Query, State},
+    extract::State,
     http::header::CONTENT_TYPE,
     response::{IntoResponse, Response},
 };
@@ -10,7 +10,11 @@ use kiln_proto::{convert::json, v1, v1::get_files_response::Found};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{error::Failure, worker::control};
+use super::{
+    error::Failure,
+    extract::{Path, Query},
+    worker::control,
+};
 use crate::edge::Api;
 
 #[derive(Deserialize)]

@@ -2,9 +2,11 @@
 
 mod component;
 mod control;
+mod description;
 mod enumerate;
 mod error;
 mod events;
+mod extract;
 mod files;
 mod query;
 mod serve;
@@ -27,49 +29,59 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
     let (component_bytes_max, message_bytes_max) = (limits.component_bytes_max, limits.message_bytes_max);
     let uploads = Router::new()
         .route("/v1/components", post(component::add))
-        .route("/v1/components/{name}", put(component::update))
+        .route("/v1/components/{component}", put(component::update))
         .layer(DefaultBodyLimit::max(component_bytes_max));
     Router::new()
         .route("/healthz", get(status::health))
         .route("/readyz", get(status::ready))
         .route("/metrics", get(status::metrics))
+        .route("/openapi.json", get(description::openapi))
         .route("/v1/cluster", get(status::cluster))
         .route("/v1/components", get(component::list))
         .route(
-            "/v1/components/{name}",
+            "/v1/components/{component}",
             get(component::describe).delete(component::delete),
         )
-        .route("/v1/components/{name}/workers", get(enumerate::list))
-        .route("/v1/components/{name}/workers/count", get(enumerate::count))
+        .route("/v1/components/{component}/workers", get(enumerate::list))
+        .route("/v1/components/{component}/workers/count", get(enumerate::count))
         .route(
-            "/v1/components/{name}/workers/{worker}",
+            "/v1/components/{component}/workers/{worker}",
             get(worker::describe).delete(worker::delete),
         )
-        .route("/v1/components/{name}/workers/{worker}/oplog", get(worker::oplog))
-        .route("/v1/components/{name}/workers/{worker}/files", get(files::get))
         .route(
-            "/v1/components/{name}/workers/{worker}/interrupt",
+            "/v1/components/{component}/workers/{worker}/oplog",
+            get(worker::oplog),
+        )
+        .route(
+            "/v1/components/{component}/workers/{worker}/files",
+            get(files::get),
+        )
+        .route(
+            "/v1/components/{component}/workers/{worker}/interrupt",
             post(worker::interrupt),
         )
         .route(
-            "/v1/components/{name}/workers/{worker}/resume",
+            "/v1/components/{component}/workers/{worker}/resume",
             post(worker::resume),
         )
         .route(
-            "/v1/components/{name}/workers/{worker}/events",
+            "/v1/components/{component}/workers/{worker}/events",
             get(events::follow),
         )
         .route(
-            "/v1/components/{name}/workers/{worker}/update",
+            "/v1/components/{component}/workers/{worker}/update",
             post(control::update),
         )
         .route(
-            "/v1/components/{name}/workers/{worker}/revert",
+            "/v1/components/{component}/workers/{worker}/revert",
             post(control::revert),
         )
-        .route("/v1/components/{name}/workers/{worker}/fork", post(control::fork))
         .route(
-            "/v1/components/{name}/workers/{worker}/invocations/{key}",
+            "/v1/components/{component}/workers/{worker}/fork",
+            post(control::fork),
+        )
+        .route(
+            "/v1/components/{component}/workers/{worker}/invocations/{key}",
             delete(control::cancel),
         )
         .route(
@@ -77,14 +89,16 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
             post(control::complete_promise),
         )
         .route(
-            "/v1/components/{name}/workers/{worker}/invoke/{*function}",
+            "/v1/components/{component}/workers/{worker}/invoke/{*function}",
             post(worker::invoke),
         )
         .route(
-            "/v1/components/{name}/workers/{worker}/http/{*path}",
+            "/v1/components/{component}/workers/{worker}/http/{*path}",
             any(serve::serve),
         )
         .layer(DefaultBodyLimit::max(message_bytes_max))
         .merge(uploads)
+        .fallback(description::no_such_path)
+        .method_not_allowed_fallback(description::no_such_method)
         .with_state(api)
 }

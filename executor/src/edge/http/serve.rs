@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use axum::{
-    body::{Body, Bytes},
-    extract::{OriginalUri, Path, State},
+    body::Body,
+    extract::{OriginalUri, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header::HOST},
     response::IntoResponse,
 };
@@ -15,6 +15,7 @@ use kiln_proto::{
 
 use super::{
     error::Failure,
+    extract::{Path, Whole},
     worker::{IDEMPOTENT_REPLAYED, header, trace_of},
 };
 use crate::{edge::Api, host::HANDLER_INTERFACE, route::Patience};
@@ -27,7 +28,7 @@ pub(super) async fn serve(
     OriginalUri(uri): OriginalUri,
     method: Method,
     headers: HeaderMap,
-    body: Bytes,
+    Whole(body): Whole,
 ) -> Result<Response<Body>, Failure> {
     let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     let host = headers

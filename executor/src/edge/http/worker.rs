@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, RawQuery, State},
+    extract::{RawQuery, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode},
 };
 use kiln_proto::{
@@ -12,7 +12,11 @@ use kiln_proto::{
 };
 use serde_json::{Value, json};
 
-use super::{error::Failure, query::Parameters};
+use super::{
+    error::Failure,
+    extract::{Path, Text},
+    query::Parameters,
+};
 use crate::{edge::Api, route::Patience};
 
 pub(super) const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -22,7 +26,7 @@ pub(super) async fn invoke(
     State(api): State<Arc<Api>>,
     Path((component, worker, function)): Path<(String, String, String)>,
     headers: HeaderMap,
-    body: String,
+    Text(body): Text,
 ) -> Result<(HeaderMap, Json<Value>), Failure> {
     let request = v1::InvokeRequest {
         worker: Some(v1::WorkerRef { component, worker }),

@@ -80,7 +80,8 @@ fn add_shards(json: &mut Json, missing: &[u32], parts: &[ShardPart]) {
 }
 
 fn part(part: &ShardPart) -> Json {
-    let mut json = json!({"shard": part.shard, "asOf": rfc3339(part.as_of_ns), "node": part.node_id});
+    let mut json =
+        json!({"shard": part.shard, "asOf": rfc3339(part.as_of_ns), "node": super::node_id(part.node_id)});
     if !part.index.is_empty() {
         json["index"] = part.index.as_str().into();
         json["rowsExamined"] = part.rows_examined.into();
