@@ -104,8 +104,7 @@ fn can_do_without(state: &State, node: NodeId, liveness: impl Fn(NodeId) -> Live
     let needed = cluster.replication_factor as usize;
     if others < needed {
         return Err(Error::conflict(format!(
-            "without node {:016x} there are {others} executors for {needed} replicas of each shard",
-            node.0
+            "without node {node} there are {others} executors for {needed} replicas of each shard"
         ))
         .with_hint("add an executor first; a node that only restarts hands its shards over by itself when it is stopped"));
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use kiln_client::{Client, Error};
 use kiln_proto::{
     convert::{json, rfc3339},
+    ids::NodeId,
     v1::{
         CountWorkersRequest, CountWorkersResponse, ListWorkersRequest, ListWorkersResponse, ShardPart,
         WatchWorkersRequest, WorkerEvent,
@@ -230,7 +231,7 @@ fn explain(parts: &[ShardPart]) {
     for part in parts {
         table.row([
             part.shard.to_string(),
-            part.node_id.to_string(),
+            NodeId(part.node_id).to_string(),
             part.index.clone(),
             part.rows_examined.to_string(),
             part.rows_returned.to_string(),

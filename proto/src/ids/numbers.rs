@@ -3,7 +3,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 macro_rules! number {
-    ($(#[$doc:meta])* $name:ident($inner:ty)) => {
+    ($(#[$doc:meta])* $name:ident($inner:ty), $shown:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
         #[serde(transparent)]
@@ -11,7 +11,7 @@ macro_rules! number {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.fmt(f)
+                write!(f, $shown, self.0)
             }
         }
 
@@ -24,28 +24,35 @@ macro_rules! number {
 }
 
 number!(
-    /// A node of the cluster: random, made at the first start on an empty data folder, kept there, never 0.
-    NodeId(u64)
+    /// A node of the cluster: random, made at the first start on an empty data folder, kept there, never 0. People see 16
+    /// hexadecimal digits.
+    NodeId(u64),
+    "{:016x}"
 );
 number!(
     /// A shard: a fixed hash range of workers, counted from 0.
-    ShardId(u32)
+    ShardId(u32),
+    "{}"
 );
 number!(
     /// A Raft group: 0 is the shard managers' own, shard `s` is group `s + 1`.
-    GroupId(u32)
+    GroupId(u32),
+    "{}"
 );
 number!(
     /// The Raft term under which an owner opened a shard.
-    Epoch(u64)
+    Epoch(u64),
+    "{}"
 );
 number!(
     /// A version of a component, counted from 0.
-    ComponentVersion(u64)
+    ComponentVersion(u64),
+    "{}"
 );
 number!(
     /// The place of an entry in a worker's oplog, counted from 1; 0 means "before the first".
-    OplogIndex(u64)
+    OplogIndex(u64),
+    "{}"
 );
 
 impl GroupId {

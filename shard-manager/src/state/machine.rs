@@ -101,8 +101,7 @@ fn apply_draining(state: &mut Transaction<'_>, wish: &SetDraining) -> Applied {
 
 /// No node of that id has ever attended.
 pub(crate) fn unknown_node(node: NodeId) -> Refusal {
-    Refusal::not_found(format!("there is no executor {:016x}", node.0))
-        .with_hint("`kiln cluster nodes` lists them")
+    Refusal::not_found(format!("there is no executor {node}")).with_hint("`kiln cluster nodes` lists them")
 }
 
 fn apply_placements(state: &mut Transaction<'_>, placements: &SetPlacements) -> Applied {

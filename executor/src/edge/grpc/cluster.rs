@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use kiln_proto::{
-    ids::ShardId,
+    ids::{NodeId, ShardId},
     v1::{self, NodeRole, NodeStatus, cluster_service_server::ClusterService},
 };
 use tonic::{Request, Response, Status};
@@ -22,13 +22,7 @@ impl ClusterService for Cluster {
         &self,
         _request: Request<v1::GetClusterStatusRequest>,
     ) -> Result<Response<v1::GetClusterStatusResponse>, Status> {
-        let mut status = status(&self.0.router.view.map());
-        // A shard that does not answer must not hold the rest back.
-        let usage = tokio::time::timeout(USAGE_PATIENCE, self.0.storage.usage()).await;
-        if let Ok(Ok(usage)) = usage {
-            status.storage = usage;
-        }
-        Ok(Response::new(status))
+        Ok(Response::new(status_with_usage(&self.0).await))
     }
 
     async fn list_nodes(
@@ -145,6 +139,17 @@ impl Cluster {
     }
 }
 
+/// The state of the cluster, with what applications store.
+pub(crate) async fn status_with_usage(api: &Api) -> v1::GetClusterStatusResponse {
+    let mut status = status(&api.router.view.map());
+    // A shard that does not answer must not hold the rest back.
+    let usage = tokio::time::timeout(USAGE_PATIENCE, api.storage.usage()).await;
+    if let Ok(Ok(usage)) = usage {
+        status.storage = usage;
+    }
+    status
+}
+
 /// The state of the cluster as a map tells it.
 pub(crate) fn status(map: &Map) -> v1::GetClusterStatusResponse {
     let wire = &map.wire;
@@ -200,7 +205,7 @@ fn problems(map: &Map) -> Vec<String> {
     };
     for node in wire.nodes.iter().filter(is_missed) {
         let name = if node.name.is_empty() {
-            node.node_id.to_string()
+            NodeId(node.node_id).to_string()
         } else {
             node.name.clone()
         };

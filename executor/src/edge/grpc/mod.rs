@@ -23,7 +23,7 @@ use shard::ShardControl;
 use storage::Storage;
 use worker::Worker;
 
-pub(crate) use cluster::status;
+pub(crate) use cluster::{status, status_with_usage};
 
 /// Beyond the chunk itself, an upload's message carries a few bytes.
 const CHUNK_BYTES_MAX: usize = 4 << 20;

@@ -74,9 +74,9 @@ pub(super) async fn metrics(State(api): State<Arc<Api>>) -> String {
     text
 }
 
-/// The cluster as the managers describe it.
+/// The cluster as the managers describe it, with what applications store.
 pub(super) async fn cluster(State(api): State<Arc<Api>>) -> Json<Value> {
-    Json(json::cluster_status(&grpc::status(&api.router.view.map())))
+    Json(json::cluster_status(&grpc::status_with_usage(&api).await))
 }
 
 fn write_gauge(text: &mut String, name: &str, help: &str, value: usize) {

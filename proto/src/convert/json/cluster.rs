@@ -1,6 +1,9 @@
 use serde_json::{Value as Json, json};
 
-use crate::v1::{ApplicationUsage, GetClusterStatusResponse, NodeInfo, NodeRole, NodeStatus, ShardInfo};
+use crate::{
+    ids::NodeId,
+    v1::{ApplicationUsage, GetClusterStatusResponse, NodeInfo, NodeRole, NodeStatus, ShardInfo},
+};
 
 /// The id of a node as people see it: 16 hexadecimal digits, because JSON readers lose the low bits of such numbers.
 /// Null for 0, which stands for nobody.
@@ -9,7 +12,7 @@ pub fn node_id(id: u64) -> Json {
     if id == 0 {
         Json::Null
     } else {
-        format!("{id:016x}").into()
+        NodeId(id).to_string().into()
     }
 }
 
