@@ -2,6 +2,8 @@
 //! process, with gRPC between them.
 #![allow(clippy::print_stdout, reason = "a program for the terminal")]
 
+mod support;
+
 use std::{
     env,
     path::Path,
@@ -9,16 +11,9 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use bytes::Bytes;
-use kiln_proto::{
-    ids::{ComponentId, OplogIndex, ShardId, WorkerId},
-    v1::{
-        CreateEntry, ExportedFunctionCompletedEntry, ExportedFunctionInvokedEntry, OplogEntry,
-        PendingWorkerInvocationEntry, oplog_entry::Entry, pending_worker_invocation_entry::Invocation,
-    },
-};
+use kiln_proto::ids::{Epoch, OplogIndex, ShardId};
 use kiln_store::{Options, Shard, Store};
-use prost::Message;
+use support::{cpu, create, invocation, worker};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 
@@ -113,23 +108,10 @@ async fn leader(stores: &[Store], shards: &[Shard]) -> Result<(Store, Shard)> {
 }
 
 /// Appends what a call without side effects appends, again and again, and says how long each took.
-async fn append_until(
-    shard: Shard,
-    epoch: kiln_proto::ids::Epoch,
-    name: String,
-    until: Instant,
-) -> Result<Vec<Duration>> {
-    let component = ComponentId("00000000-0000-0000-0000-000000000007".parse()?);
-    let worker = WorkerId {
-        component,
-        name: name.parse()?,
-    };
-    let create = CreateEntry {
-        worker_id: Some((&worker).into()),
-        ..Default::default()
-    };
+async fn append_until(shard: Shard, epoch: Epoch, name: String, until: Instant) -> Result<Vec<Duration>> {
+    let worker = worker(&name);
     let mut last = shard
-        .append(epoch, &worker, OplogIndex(1), vec![encode(Entry::Create(create))])
+        .append(epoch, &worker, OplogIndex(1), vec![create(&worker)])
         .await?;
     let mut times = Vec::new();
     while Instant::now() < until {
@@ -140,39 +122,4 @@ async fn append_until(
         times.push(begun.elapsed());
     }
     Ok(times)
-}
-
-fn invocation(key: &str) -> Vec<Bytes> {
-    let function = ExportedFunctionInvokedEntry {
-        function_name: "test:counter/api.{increment}".into(),
-        idempotency_key: key.into(),
-        ..Default::default()
-    };
-    let pending = PendingWorkerInvocationEntry {
-        invocation: Some(Invocation::ExportedFunction(function.clone())),
-    };
-    vec![
-        encode(Entry::PendingWorkerInvocation(pending)),
-        encode(Entry::ExportedFunctionInvoked(function)),
-        encode(Entry::ExportedFunctionCompleted(
-            ExportedFunctionCompletedEntry::default(),
-        )),
-    ]
-}
-
-fn encode(entry: Entry) -> Bytes {
-    OplogEntry {
-        timestamp_ns: 1,
-        entry: Some(entry),
-    }
-    .encode_to_vec()
-    .into()
-}
-
-/// Processor time of this process, from `/proc/self/stat` in ticks of 10 ms.
-fn cpu() -> Result<Duration> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
-    let fields: Vec<&str> = stat.rsplit(") ").next().context("fields")?.split(' ').collect();
-    let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
-    Ok(Duration::from_millis(ticks * 10))
 }

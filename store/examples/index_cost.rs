@@ -4,22 +4,20 @@
 //! leaves status and version as they were and touches no index at all.
 #![allow(clippy::print_stdout, reason = "a program for the terminal")]
 
+mod support;
+
 use std::{
     env,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
-use bytes::Bytes;
 use kiln_proto::{
-    ids::{ComponentId, Epoch, OplogIndex, ShardId, WorkerId},
-    v1::{
-        CreateEntry, ExportedFunctionCompletedEntry, ExportedFunctionInvokedEntry, KeyValue, OplogEntry,
-        PendingWorkerInvocationEntry, oplog_entry::Entry, pending_worker_invocation_entry::Invocation,
-    },
+    ids::{Epoch, OplogIndex, ShardId},
+    v1::{CreateEntry, KeyValue, oplog_entry::Entry},
 };
 use kiln_store::{Options, Shard, ShardMachine, Store};
-use prost::Message;
+use support::{cpu, encode, invocation, worker};
 
 const APPENDERS: usize = 64;
 
@@ -93,10 +91,7 @@ async fn measure(
 }
 
 async fn call_until(shard: Shard, epoch: Epoch, name: String, halves: usize, until: Instant) -> Result<u64> {
-    let worker = WorkerId {
-        component: ComponentId("00000000-0000-0000-0000-000000000007".parse()?),
-        name: name.parse()?,
-    };
+    let worker = worker(&name);
     let create = CreateEntry {
         worker_id: Some((&worker).into()),
         env: vec![KeyValue {
@@ -121,39 +116,4 @@ async fn call_until(shard: Shard, epoch: Epoch, name: String, halves: usize, unt
         calls += 1;
     }
     Ok(calls)
-}
-
-fn invocation(key: &str) -> Vec<Bytes> {
-    let function = ExportedFunctionInvokedEntry {
-        function_name: "test:counter/api.{increment}".into(),
-        idempotency_key: key.into(),
-        ..Default::default()
-    };
-    let pending = PendingWorkerInvocationEntry {
-        invocation: Some(Invocation::ExportedFunction(function.clone())),
-    };
-    vec![
-        encode(Entry::PendingWorkerInvocation(pending)),
-        encode(Entry::ExportedFunctionInvoked(function)),
-        encode(Entry::ExportedFunctionCompleted(
-            ExportedFunctionCompletedEntry::default(),
-        )),
-    ]
-}
-
-fn encode(entry: Entry) -> Bytes {
-    OplogEntry {
-        timestamp_ns: 1,
-        entry: Some(entry),
-    }
-    .encode_to_vec()
-    .into()
-}
-
-/// Processor time of this process, from `/proc/self/stat` in ticks of 10 ms.
-fn cpu() -> Result<Duration> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
-    let fields: Vec<&str> = stat.rsplit(") ").next().context("fields")?.split(' ').collect();
-    let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
-    Ok(Duration::from_millis(ticks * 10))
 }

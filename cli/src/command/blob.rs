@@ -22,11 +22,7 @@ use serde_json::{Value as Json, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::kv::Application;
-use crate::{
-    args::Global,
-    failure::Usage,
-    output::{Progress, Table},
-};
+use crate::{args::Global, failure::Usage, output::Progress};
 
 /// Bytes of a message of an upload.
 const PIECE_BYTES: usize = 512 << 10;
@@ -119,33 +115,18 @@ async fn ls(global: &Global, args: Ls) -> anyhow::Result<()> {
         Some(container) => {
             let objects = objects(&client, application, container).await?;
             let rows: Vec<Json> = objects.iter().map(object_json).collect();
-            print_rows(
-                global,
-                rows,
-                ["NAME", "SIZE", "CREATED"],
-                ["name", "size", "createdAt"],
-            )
+            let header = ["NAME", "SIZE", "CREATED"];
+            let fields = ["name", "size", "createdAt"];
+            global.output().print_rows(rows, header, fields)
         }
         None => {
             let containers = containers(&client, application).await?;
             let rows: Vec<Json> = containers.iter().map(container_json).collect();
             let header = ["NAME", "OBJECTS", "BYTES", "CREATED"];
-            print_rows(global, rows, header, ["name", "objects", "bytes", "createdAt"])
+            let fields = ["name", "objects", "bytes", "createdAt"];
+            global.output().print_rows(rows, header, fields)
         }
     }
-}
-
-fn print_rows<const N: usize>(
-    global: &Global,
-    rows: Vec<Json>,
-    header: [&str; N],
-    fields: [&str; N],
-) -> anyhow::Result<()> {
-    let mut table = Table::new(header);
-    for row in &rows {
-        table.row(fields.map(|field| super::cluster::cell(&row[field])));
-    }
-    global.output().print(&rows.into(), || table.text())
 }
 
 fn object_json(named: &NamedObject) -> Json {

@@ -11,10 +11,7 @@ use kiln_proto::{
 };
 use serde_json::Value as Json;
 
-use crate::{
-    args::Global,
-    output::{Progress, Table},
-};
+use crate::{args::Global, output::Progress};
 
 /// How often a command that waits for the cluster looks.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
@@ -209,39 +206,12 @@ async fn nodes(global: &Global) -> anyhow::Result<()> {
     let header = [
         "NODE", "NAME", "ADDRESS", "ROLE", "STATUS", "OWNED", "REPLICAS", "PID",
     ];
-    print_rows(global, rows, header, fields)
+    global.output().print_rows(rows, header, fields)
 }
 
 async fn shards(global: &Global) -> anyhow::Result<()> {
     let rows: Vec<Json> = global.client()?.shards().await?.iter().map(json::shard).collect();
     let fields = ["shard", "owner", "epoch", "appliedIndex", "replicas"];
-    print_rows(
-        global,
-        rows,
-        ["SHARD", "OWNER", "EPOCH", "APPLIED", "REPLICAS"],
-        fields,
-    )
-}
-
-fn print_rows<const N: usize>(
-    global: &Global,
-    rows: Vec<Json>,
-    header: [&str; N],
-    fields: [&str; N],
-) -> anyhow::Result<()> {
-    let mut table = Table::new(header);
-    for row in &rows {
-        table.row(fields.map(|field| cell(&row[field])));
-    }
-    global.output().print(&rows.into(), || table.text())
-}
-
-/// JSON as the text of a table's cell.
-pub(crate) fn cell(value: &Json) -> String {
-    match value {
-        Json::Null => "-".to_owned(),
-        Json::String(text) => text.clone(),
-        Json::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(" "),
-        other => other.to_string(),
-    }
+    let header = ["SHARD", "OWNER", "EPOCH", "APPLIED", "REPLICAS"];
+    global.output().print_rows(rows, header, fields)
 }

@@ -11,8 +11,12 @@ use kiln_proto::{
 };
 use serde_json::{Value as Json, json};
 
-use super::{cluster::cell, control, enumerate, files, refs};
-use crate::{args::Global, failure::Usage, output::Table};
+use super::{control, enumerate, files, refs};
+use crate::{
+    args::Global,
+    failure::Usage,
+    output::{Table, cell},
+};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

@@ -9,7 +9,7 @@ use anyhow::Context;
 use serde_json::Value as Json;
 
 pub(crate) use progress::Progress;
-pub(crate) use table::Table;
+pub(crate) use table::{Table, cell};
 
 use crate::failure::StdoutClosed;
 
@@ -33,6 +33,20 @@ impl Format {
                 if text.is_empty() { Ok(()) } else { line(&text) }
             }
         }
+    }
+
+    /// Prints rows that have these fields.
+    pub(crate) fn print_rows<const N: usize>(
+        self,
+        rows: Vec<Json>,
+        header: [&str; N],
+        fields: [&str; N],
+    ) -> anyhow::Result<()> {
+        let mut table = Table::new(header);
+        for row in &rows {
+            table.row(fields.map(|field| cell(&row[field])));
+        }
+        self.print(&rows.into(), || table.text())
     }
 }
 

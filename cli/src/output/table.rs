@@ -1,4 +1,5 @@
 use comfy_table::{Cell, ContentArrangement, presets};
+use serde_json::Value as Json;
 
 /// A plain table: a header line, aligned columns, no frame.
 #[derive(Debug)]
@@ -26,6 +27,16 @@ impl Table {
             .map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned())
             .collect();
         lines.join("\n")
+    }
+}
+
+/// JSON as the text of a cell.
+pub(crate) fn cell(value: &Json) -> String {
+    match value {
+        Json::Null => "-".to_owned(),
+        Json::String(text) => text.clone(),
+        Json::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(" "),
+        other => other.to_string(),
     }
 }
 

@@ -5,6 +5,8 @@
     reason = "each test binary includes this module and uses a part of it"
 )]
 
+mod entries;
+
 use std::{
     ops::ControlFlow,
     path::Path,
@@ -12,14 +14,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use bytes::Bytes;
+pub use entries::{create, encode, invocation, worker};
 use kiln_proto::{
-    ids::{ComponentId, NodeId, OplogIndex, ShardId, WorkerId},
-    v1::{
-        CreateEntry, ExportedFunctionCompletedEntry, ExportedFunctionInvokedEntry, OplogEntry,
-        PendingWorkerInvocationEntry, WorkerRecord, oplog_entry::Entry,
-        pending_worker_invocation_entry::Invocation,
-    },
+    ids::{NodeId, OplogIndex, ShardId, WorkerId},
+    v1::{OplogEntry, WorkerRecord},
 };
 use kiln_store::{AccessPath, Error, Options, Shard, Store};
 use prost::Message;
@@ -40,49 +38,6 @@ pub async fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> 
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-}
-
-pub fn worker(name: &str) -> WorkerId {
-    let component = ComponentId("00000000-0000-0000-0000-000000000007".parse().expect("a UUID"));
-    WorkerId {
-        component,
-        name: name.parse().expect("a name"),
-    }
-}
-
-pub fn encode(entry: Entry) -> Bytes {
-    OplogEntry {
-        timestamp_ns: 1,
-        entry: Some(entry),
-    }
-    .encode_to_vec()
-    .into()
-}
-
-pub fn create(worker: &WorkerId) -> Bytes {
-    encode(Entry::Create(CreateEntry {
-        worker_id: Some(worker.into()),
-        ..Default::default()
-    }))
-}
-
-/// The three entries of a call without side effects.
-pub fn invocation(key: &str) -> Vec<Bytes> {
-    let function = ExportedFunctionInvokedEntry {
-        function_name: "test:counter/api.{increment}".into(),
-        idempotency_key: key.into(),
-        ..Default::default()
-    };
-    let pending = PendingWorkerInvocationEntry {
-        invocation: Some(Invocation::ExportedFunction(function.clone())),
-    };
-    vec![
-        encode(Entry::PendingWorkerInvocation(pending)),
-        encode(Entry::ExportedFunctionInvoked(function)),
-        encode(Entry::ExportedFunctionCompleted(
-            ExportedFunctionCompletedEntry::default(),
-        )),
-    ]
 }
 
 /// One node: a store behind a gRPC server on a loopback port.
