@@ -47,7 +47,7 @@ impl Default for Options {
             flush_interval: Duration::from_secs(15),
             log_entries_to_keep: 50_000,
             log_bytes_to_keep: 256 << 20,
-            log_tail_bytes: 32 << 20,
+            log_tail_bytes: 16 << 20,
             block_cache_bytes: 128 << 20,
             write_buffer_bytes: 128 << 20,
         }

@@ -4,8 +4,8 @@ use std::{path::Path, sync::Arc};
 
 use kiln_proto::ids::GroupId;
 use rocksdb::{
-    ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Options as DbOptions,
-    ReadOptions, WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode,
+    Options as DbOptions, ReadOptions, WriteBatch, WriteOptions,
 };
 
 use super::watermark::Watermark;
@@ -16,7 +16,10 @@ const META: &str = "meta";
 const NODE: &str = "node";
 
 /// Memory for entries that are in the write-ahead log and in no table file yet; twice that while it is being written out.
-const LOG_BUFFER_BYTES: usize = 16 << 20;
+const LOG_BUFFER_BYTES: usize = 8 << 20;
+
+/// Memory for blocks of table files. A log is read in order and once, so that nothing but indexes is worth keeping.
+const LOG_CACHE_BYTES: usize = 4 << 20;
 
 /// A small fact of a group beside its log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +51,12 @@ impl LogDb {
         db_options.set_max_total_wal_size(256 << 20);
         db_options.set_max_background_jobs(2);
         db_options.set_keep_log_file_num(2);
+        let cache = Cache::new_lru_cache(LOG_CACHE_BYTES);
+        let mut blocks = BlockBasedOptions::default();
+        blocks.set_block_cache(&cache);
         let families = [LOG, META, NODE].map(|name| {
             let mut family = DbOptions::default();
+            family.set_block_based_table_factory(&blocks);
             family.set_compression_type(DBCompressionType::None);
             if name == LOG {
                 // Small, since every node has it: an upload of a large object fills all of it. So table files are small too,
@@ -145,6 +152,7 @@ impl LogDb {
     ) -> Result<(), Error> {
         let mut options = ReadOptions::default();
         options.set_iterate_upper_bound(entry_key(group, to));
+        options.fill_cache(false);
         let mut rows = self.db.raw_iterator_cf_opt(self.family(LOG), options);
         rows.seek(entry_key(group, from));
         while let Some((key, value)) = rows.item() {

@@ -16,7 +16,7 @@ use crate::{Error, Options};
 const APPLIED: &str = "applied";
 
 /// Memory for large values that are not flushed yet; twice that while they are.
-const LARGE_VALUES_BUFFER_BYTES: usize = 8 << 20;
+const LARGE_VALUES_BUFFER_BYTES: usize = 4 << 20;
 
 /// Prefix of a group's keys.
 pub(super) const PREFIX_LENGTH: usize = 4;
