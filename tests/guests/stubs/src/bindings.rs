@@ -5697,8 +5697,8 @@ pub mod golem {
                                                                                     pub type GolemRpcCancellationToken = super::super::super::golem::rpc::types::CancellationToken;
                                                                                     pub type WasiIoPollable = super::super::super::wasi::io::poll::Pollable;
                                                                                     pub type WasiClocksDatetime = super::super::super::wasi::clocks::wall_clock::Datetime;
-                                                                                    pub type Item = super::super::super::test::stubs_exports::types::Item;
-                                                                                    pub type Shelf = super::super::super::test::stubs_exports::types::Shelf;
+                                                                                    pub type Item = super::super::super::test::stubs_exports::shop::Item;
+                                                                                    pub type Shelf = super::super::super::test::stubs_exports::shop::Shelf;
 
                                                                                     #[derive(Debug)]
                                                                                     #[repr(transparent)]
@@ -6118,7 +6118,7 @@ pub mod golem {
                                                                                             1 => {
                                                                                               let e = {
                                                                                                 let l3 = i32::from(*ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>());
-                                                                                                use super::super::super::test::stubs_exports::types::Shelf as V11;
+                                                                                                use super::super::super::test::stubs_exports::shop::Shelf as V11;
                                                                                                 let v11 = match l3 {
                                                                                                   0 => {
                                                                                                     V11::Empty
@@ -6140,7 +6140,7 @@ pub mod golem {
                                                                                                           let bytes8 = _rt::Vec::from_raw_parts(l6.cast(), len8, len8);
                                                                                                           let l9 = i32::from(*base.add(2*::core::mem::size_of::<*const u8>()).cast::<u16>());
 
-                                                                                                          super::super::super::test::stubs_exports::types::Item{
+                                                                                                          super::super::super::test::stubs_exports::shop::Item{
                                                                                                             name: _rt::string_lift(bytes8),
                                                                                                             count: l9 as u16,
                                                                                                           }
@@ -6337,7 +6337,7 @@ pub mod golem {
                                                                                       #[allow(async_fn_in_trait)]
                                                                                       pub fn blocking_put(&self,item: &Item,) -> u32{
                                                                                         unsafe {
-                                                                                          let super::super::super::test::stubs_exports::types::Item{ name:name0, count:count0, } = item;
+                                                                                          let super::super::super::test::stubs_exports::shop::Item{ name:name0, count:count0, } = item;
                                                                                           let vec1 = name0;
                                                                                           let ptr1 = vec1.as_ptr().cast::<u8>();
                                                                                           let len1 = vec1.len();
@@ -6361,7 +6361,7 @@ pub mod golem {
                                                                                       #[allow(async_fn_in_trait)]
                                                                                       pub fn put(&self,item: &Item,) -> FutureShopPutResult{
                                                                                         unsafe {
-                                                                                          let super::super::super::test::stubs_exports::types::Item{ name:name0, count:count0, } = item;
+                                                                                          let super::super::super::test::stubs_exports::shop::Item{ name:name0, count:count0, } = item;
                                                                                           let vec1 = name0;
                                                                                           let ptr1 = vec1.as_ptr().cast::<u8>();
                                                                                           let len1 = vec1.len();
@@ -6402,7 +6402,7 @@ pub mod golem {
                                                                                           unsafe extern "C" fn wit_import1(_: i32, _: *mut u8, ) { unreachable!() }
                                                                                           wit_import1((self).handle() as i32, ptr0);
                                                                                           let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-                                                                                          use super::super::super::test::stubs_exports::types::Shelf as V10;
+                                                                                          use super::super::super::test::stubs_exports::shop::Shelf as V10;
                                                                                           let v10 = match l2 {
                                                                                             0 => {
                                                                                               V10::Empty
@@ -6424,7 +6424,7 @@ pub mod golem {
                                                                                                     let bytes7 = _rt::Vec::from_raw_parts(l5.cast(), len7, len7);
                                                                                                     let l8 = i32::from(*base.add(2*::core::mem::size_of::<*const u8>()).cast::<u16>());
 
-                                                                                                    super::super::super::test::stubs_exports::types::Item{
+                                                                                                    super::super::super::test::stubs_exports::shop::Item{
                                                                                                       name: _rt::string_lift(bytes7),
                                                                                                       count: l8 as u16,
                                                                                                     }
@@ -6744,9 +6744,9 @@ pub mod golem {
 
                                                                                 }
                                                                                 pub mod stubs_exports {
-                                                                                  /// Apart from the interface that is called: a component that imports what it exports would import its resources, too.
+                                                                                  /// What workers of the component offer to each other.
                                                                                   #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
-                                                                                  pub mod types {
+                                                                                  pub mod shop {
                                                                                     #[used]
                                                                                     #[doc(hidden)]
                                                                                     static __FORCE_SECTION_REF: fn() =
@@ -6778,6 +6778,392 @@ pub mod golem {
                                                                                             f.debug_tuple("Shelf::Filled").field(e).finish()
                                                                                           }
                                                                                         }
+                                                                                      }
+                                                                                    }
+
+                                                                                    #[derive(Debug)]
+                                                                                    #[repr(transparent)]
+                                                                                    pub struct Till{
+                                                                                      handle: _rt::Resource<Till>,
+                                                                                    }
+
+                                                                                    impl Till{
+                                                                                      #[doc(hidden)]
+                                                                                      pub unsafe fn from_handle(handle: u32) -> Self {
+                                                                                        Self {
+                                                                                          handle: unsafe { _rt::Resource::from_handle(handle) },
+                                                                                        }
+                                                                                      }
+
+                                                                                      #[doc(hidden)]
+                                                                                      pub fn take_handle(&self) -> u32 {
+                                                                                        _rt::Resource::take_handle(&self.handle)
+                                                                                      }
+
+                                                                                      #[doc(hidden)]
+                                                                                      pub fn handle(&self) -> u32 {
+                                                                                        _rt::Resource::handle(&self.handle)
+                                                                                      }
+                                                                                    }
+                                                                                    
+
+                                                                                    unsafe impl _rt::WasmResource for Till{
+                                                                                      #[inline]
+                                                                                      unsafe fn drop(_handle: u32) {
+                                                                                        
+                                                                                        #[cfg(target_arch = "wasm32")]
+                                                                                        #[link(wasm_import_module = "test:stubs-exports/shop@0.1.0")]
+                                                                                        unsafe extern "C" {
+                                                                                          #[link_name = "[resource-drop]till"]
+                                                                                          fn drop(_: i32, );
+                                                                                        }
+
+                                                                                        #[cfg(not(target_arch = "wasm32"))]
+                                                                                        unsafe extern "C" fn drop(_: i32, ) { unreachable!() }
+                                                                                        
+                                                                                        unsafe { drop(_handle as i32); }
+                                                                                      }
+                                                                                    }
+                                                                                    
+
+                                                                                    #[derive(Debug)]
+                                                                                    #[repr(transparent)]
+                                                                                    pub struct Bell{
+                                                                                      handle: _rt::Resource<Bell>,
+                                                                                    }
+
+                                                                                    impl Bell{
+                                                                                      #[doc(hidden)]
+                                                                                      pub unsafe fn from_handle(handle: u32) -> Self {
+                                                                                        Self {
+                                                                                          handle: unsafe { _rt::Resource::from_handle(handle) },
+                                                                                        }
+                                                                                      }
+
+                                                                                      #[doc(hidden)]
+                                                                                      pub fn take_handle(&self) -> u32 {
+                                                                                        _rt::Resource::take_handle(&self.handle)
+                                                                                      }
+
+                                                                                      #[doc(hidden)]
+                                                                                      pub fn handle(&self) -> u32 {
+                                                                                        _rt::Resource::handle(&self.handle)
+                                                                                      }
+                                                                                    }
+                                                                                    
+
+                                                                                    unsafe impl _rt::WasmResource for Bell{
+                                                                                      #[inline]
+                                                                                      unsafe fn drop(_handle: u32) {
+                                                                                        
+                                                                                        #[cfg(target_arch = "wasm32")]
+                                                                                        #[link(wasm_import_module = "test:stubs-exports/shop@0.1.0")]
+                                                                                        unsafe extern "C" {
+                                                                                          #[link_name = "[resource-drop]bell"]
+                                                                                          fn drop(_: i32, );
+                                                                                        }
+
+                                                                                        #[cfg(not(target_arch = "wasm32"))]
+                                                                                        unsafe extern "C" fn drop(_: i32, ) { unreachable!() }
+                                                                                        
+                                                                                        unsafe { drop(_handle as i32); }
+                                                                                      }
+                                                                                    }
+                                                                                    
+                                                                                    #[allow(unused_unsafe, clippy::all)]
+                                                                                    /// Puts something on the shelf; returns how many items are there.
+                                                                                    #[allow(async_fn_in_trait)]
+                                                                                    pub fn put(item: &Item,) -> u32{
+                                                                                      unsafe {
+                                                                                        let Item{ name:name0, count:count0, } = item;
+                                                                                        let vec1 = name0;
+                                                                                        let ptr1 = vec1.as_ptr().cast::<u8>();
+                                                                                        let len1 = vec1.len();
+
+                                                                                        #[cfg(target_arch = "wasm32")]
+                                                                                        #[link(wasm_import_module = "test:stubs-exports/shop@0.1.0")]
+                                                                                        unsafe extern "C" {
+                                                                                          #[link_name = "put"]
+                                                                                          fn wit_import2(_: *mut u8, _: usize, _: i32, ) -> i32;
+                                                                                        }
+
+                                                                                        #[cfg(not(target_arch = "wasm32"))]
+                                                                                        unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: i32, ) -> i32 { unreachable!() }
+                                                                                        let ret = wit_import2(ptr1.cast_mut(), len1, _rt::as_i32(count0));
+                                                                                        ret as u32
+                                                                                      }
+                                                                                    }
+                                                                                    #[allow(unused_unsafe, clippy::all)]
+                                                                                    /// What is there.
+                                                                                    #[allow(async_fn_in_trait)]
+                                                                                    pub fn look() -> Shelf{
+                                                                                      unsafe {
+
+                                                                                        #[cfg_attr(target_pointer_width="64", repr(align(8)))]
+                                                                                        #[cfg_attr(target_pointer_width="32", repr(align(4)))]
+                                                                                        struct RetArea([::core::mem::MaybeUninit::<u8>; 3*::core::mem::size_of::<*const u8>()]);
+                                                                                        let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 3*::core::mem::size_of::<*const u8>()]);
+                                                                                        let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                                                                                        #[cfg(target_arch = "wasm32")]
+                                                                                        #[link(wasm_import_module = "test:stubs-exports/shop@0.1.0")]
+                                                                                        unsafe extern "C" {
+                                                                                          #[link_name = "look"]
+                                                                                          fn wit_import1(_: *mut u8, );
+                                                                                        }
+
+                                                                                        #[cfg(not(target_arch = "wasm32"))]
+                                                                                        unsafe extern "C" fn wit_import1(_: *mut u8, ) { unreachable!() }
+                                                                                        wit_import1(ptr0);
+                                                                                        let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                                                                                        let v10 = match l2 {
+                                                                                          0 => {
+                                                                                            Shelf::Empty
+                                                                                          }
+                                                                                          n => {
+                                                                                            debug_assert_eq!(n, 1, "invalid enum discriminant");
+                                                                                            let e10 = {
+                                                                                              let l3 = *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                                                                                              let l4 = *ptr0.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                                                                                              let base9 = l3;
+                                                                                              let len9 = l4;
+                                                                                              let mut result9 = _rt::Vec::with_capacity(len9);
+                                                                                              for i in 0..len9 {
+                                                                                                let base = base9.add(i * (3*::core::mem::size_of::<*const u8>()));
+                                                                                                let e9 = {
+                                                                                                  let l5 = *base.add(0).cast::<*mut u8>();
+                                                                                                  let l6 = *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
+                                                                                                  let len7 = l6;
+                                                                                                  let bytes7 = _rt::Vec::from_raw_parts(l5.cast(), len7, len7);
+                                                                                                  let l8 = i32::from(*base.add(2*::core::mem::size_of::<*const u8>()).cast::<u16>());
+
+                                                                                                  Item{
+                                                                                                    name: _rt::string_lift(bytes7),
+                                                                                                    count: l8 as u16,
+                                                                                                  }
+                                                                                                };
+                                                                                                result9.push(e9);
+                                                                                              }
+                                                                                              _rt::cabi_dealloc(base9, len9 * (3*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>());
+
+                                                                                              result9
+                                                                                            };
+                                                                                            Shelf::Filled(e10)
+                                                                                          }
+                                                                                        };
+                                                                                        let result11 = v10;
+                                                                                        result11
+                                                                                      }
+                                                                                    }
+                                                                                    #[allow(unused_unsafe, clippy::all)]
+                                                                                    /// Keeps a text.
+                                                                                    #[allow(async_fn_in_trait)]
+                                                                                    pub fn note(text: &str,) -> (){
+                                                                                      unsafe {
+                                                                                        let vec0 = text;
+                                                                                        let ptr0 = vec0.as_ptr().cast::<u8>();
+                                                                                        let len0 = vec0.len();
+
+                                                                                        #[cfg(target_arch = "wasm32")]
+                                                                                        #[link(wasm_import_module = "test:stubs-exports/shop@0.1.0")]
+                                                                                        unsafe extern "C" {
+                                                                                          #[link_name = "note"]
+                                                                                          fn wit_import1(_: *mut u8, _: usize, );
+                                                                                        }
+
+                                                                                        #[cfg(not(target_arch = "wasm32"))]
+                                                                                        unsafe extern "C" fn wit_import1(_: *mut u8, _: usize, ) { unreachable!() }
+                                                                                        wit_import1(ptr0.cast_mut(), len0);
+                                                                                      }
+                                                                                    }
+                                                                                    #[allow(unused_unsafe, clippy::all)]
+                                                                                    #[allow(async_fn_in_trait)]
+                                                                                    pub fn notes() -> _rt::Vec::<_rt::String>{
+                                                                                      unsafe {
+
+                                                                                        #[cfg_attr(target_pointer_width="64", repr(align(8)))]
+                                                                                        #[cfg_attr(target_pointer_width="32", repr(align(4)))]
+                                                                                        struct RetArea([::core::mem::MaybeUninit::<u8>; 2*::core::mem::size_of::<*const u8>()]);
+                                                                                        let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2*::core::mem::size_of::<*const u8>()]);
+                                                                                        let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                                                                                        #[cfg(target_arch = "wasm32")]
+                                                                                        #[link(wasm_import_module = "test:stubs-exports/shop@0.1.0")]
+                                                                                        unsafe extern "C" {
+                                                                                          #[link_name = "notes"]
+                                                                                          fn wit_import1(_: *mut u8, );
+                                                                                        }
+
+                                                                                        #[cfg(not(target_arch = "wasm32"))]
+                                                                                        unsafe extern "C" fn wit_import1(_: *mut u8, ) { unreachable!() }
+                                                                                        wit_import1(ptr0);
+                                                                                        let l2 = *ptr0.add(0).cast::<*mut u8>();
+                                                                                        let l3 = *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
+                                                                                        let base7 = l2;
+                                                                                        let len7 = l3;
+                                                                                        let mut result7 = _rt::Vec::with_capacity(len7);
+                                                                                        for i in 0..len7 {
+                                                                                          let base = base7.add(i * (2*::core::mem::size_of::<*const u8>()));
+                                                                                          let e7 = {
+                                                                                            let l4 = *base.add(0).cast::<*mut u8>();
+                                                                                            let l5 = *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
+                                                                                            let len6 = l5;
+                                                                                            let bytes6 = _rt::Vec::from_raw_parts(l4.cast(), len6, len6);
+
+                                                                                            _rt::string_lift(bytes6)
+                                                                                          };
+                                                                                          result7.push(e7);
+                                                                                        }
+                                                                                        _rt::cabi_dealloc(base7, len7 * (2*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>());
+                                                                                        let result8 = result7;
+                                                                                        result8
+                                                                                      }
+                                                                                    }
+                                                                                    #[allow(unused_unsafe, clippy::all)]
+                                                                                    /// Answers after a while.
+                                                                                    #[allow(async_fn_in_trait)]
+                                                                                    pub fn echo(ms: u64,text: &str,) -> _rt::String{
+                                                                                      unsafe {
+
+                                                                                        #[cfg_attr(target_pointer_width="64", repr(align(8)))]
+                                                                                        #[cfg_attr(target_pointer_width="32", repr(align(4)))]
+                                                                                        struct RetArea([::core::mem::MaybeUninit::<u8>; 2*::core::mem::size_of::<*const u8>()]);
+                                                                                        let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2*::core::mem::size_of::<*const u8>()]);
+                                                                                        let vec0 = text;
+                                                                                        let ptr0 = vec0.as_ptr().cast::<u8>();
+                                                                                        let len0 = vec0.len();
+                                                                                        let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                                                                                        #[cfg(target_arch = "wasm32")]
+                                                                                        #[link(wasm_import_module = "test:stubs-exports/shop@0.1.0")]
+                                                                                        unsafe extern "C" {
+                                                                                          #[link_name = "echo"]
+                                                                                          fn wit_import2(_: i64, _: *mut u8, _: usize, _: *mut u8, );
+                                                                                        }
+
+                                                                                        #[cfg(not(target_arch = "wasm32"))]
+                                                                                        unsafe extern "C" fn wit_import2(_: i64, _: *mut u8, _: usize, _: *mut u8, ) { unreachable!() }
+                                                                                        wit_import2(_rt::as_i64(&ms), ptr0.cast_mut(), len0, ptr1);
+                                                                                        let l3 = *ptr1.add(0).cast::<*mut u8>();
+                                                                                        let l4 = *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
+                                                                                        let len5 = l4;
+                                                                                        let bytes5 = _rt::Vec::from_raw_parts(l3.cast(), len5, len5);
+                                                                                        let result6 = _rt::string_lift(bytes5);
+                                                                                        result6
+                                                                                      }
+                                                                                    }
+                                                                                    #[allow(unused_unsafe, clippy::all)]
+                                                                                    #[allow(async_fn_in_trait)]
+                                                                                    pub fn boom() -> u32{
+                                                                                      unsafe {
+
+                                                                                        #[cfg(target_arch = "wasm32")]
+                                                                                        #[link(wasm_import_module = "test:stubs-exports/shop@0.1.0")]
+                                                                                        unsafe extern "C" {
+                                                                                          #[link_name = "boom"]
+                                                                                          fn wit_import0() -> i32;
+                                                                                        }
+
+                                                                                        #[cfg(not(target_arch = "wasm32"))]
+                                                                                        unsafe extern "C" fn wit_import0() -> i32 { unreachable!() }
+                                                                                        let ret = wit_import0();
+                                                                                        ret as u32
+                                                                                      }
+                                                                                    }
+                                                                                    impl Till {
+                                                                                      #[allow(unused_unsafe, clippy::all)]
+                                                                                      #[allow(async_fn_in_trait)]
+                                                                                      pub fn new(start: u64,) -> Self{
+                                                                                        unsafe {
+
+                                                                                          #[cfg(target_arch = "wasm32")]
+                                                                                          #[link(wasm_import_module = "test:stubs-exports/shop@0.1.0")]
+                                                                                          unsafe extern "C" {
+                                                                                            #[link_name = "[constructor]till"]
+                                                                                            fn wit_import0(_: i64, ) -> i32;
+                                                                                          }
+
+                                                                                          #[cfg(not(target_arch = "wasm32"))]
+                                                                                          unsafe extern "C" fn wit_import0(_: i64, ) -> i32 { unreachable!() }
+                                                                                          let ret = wit_import0(_rt::as_i64(&start));
+                                                                                          Till::from_handle(ret as u32)
+                                                                                        }
+                                                                                      }
+                                                                                    }
+                                                                                    impl Till {
+                                                                                      #[allow(unused_unsafe, clippy::all)]
+                                                                                      #[allow(async_fn_in_trait)]
+                                                                                      pub fn add(&self,by: u64,) -> u64{
+                                                                                        unsafe {
+
+                                                                                          #[cfg(target_arch = "wasm32")]
+                                                                                          #[link(wasm_import_module = "test:stubs-exports/shop@0.1.0")]
+                                                                                          unsafe extern "C" {
+                                                                                            #[link_name = "[method]till.add"]
+                                                                                            fn wit_import0(_: i32, _: i64, ) -> i64;
+                                                                                          }
+
+                                                                                          #[cfg(not(target_arch = "wasm32"))]
+                                                                                          unsafe extern "C" fn wit_import0(_: i32, _: i64, ) -> i64 { unreachable!() }
+                                                                                          let ret = wit_import0((self).handle() as i32, _rt::as_i64(&by));
+                                                                                          ret as u64
+                                                                                        }
+                                                                                      }
+                                                                                    }
+                                                                                    impl Bell {
+                                                                                      #[allow(unused_unsafe, clippy::all)]
+                                                                                      #[allow(async_fn_in_trait)]
+                                                                                      pub fn new() -> Self{
+                                                                                        unsafe {
+
+                                                                                          #[cfg(target_arch = "wasm32")]
+                                                                                          #[link(wasm_import_module = "test:stubs-exports/shop@0.1.0")]
+                                                                                          unsafe extern "C" {
+                                                                                            #[link_name = "[constructor]bell"]
+                                                                                            fn wit_import0() -> i32;
+                                                                                          }
+
+                                                                                          #[cfg(not(target_arch = "wasm32"))]
+                                                                                          unsafe extern "C" fn wit_import0() -> i32 { unreachable!() }
+                                                                                          let ret = wit_import0();
+                                                                                          Bell::from_handle(ret as u32)
+                                                                                        }
+                                                                                      }
+                                                                                    }
+                                                                                    impl Bell {
+                                                                                      #[allow(unused_unsafe, clippy::all)]
+                                                                                      #[allow(async_fn_in_trait)]
+                                                                                      pub fn ring(&self,) -> u32{
+                                                                                        unsafe {
+
+                                                                                          #[cfg(target_arch = "wasm32")]
+                                                                                          #[link(wasm_import_module = "test:stubs-exports/shop@0.1.0")]
+                                                                                          unsafe extern "C" {
+                                                                                            #[link_name = "[method]bell.ring"]
+                                                                                            fn wit_import0(_: i32, ) -> i32;
+                                                                                          }
+
+                                                                                          #[cfg(not(target_arch = "wasm32"))]
+                                                                                          unsafe extern "C" fn wit_import0(_: i32, ) -> i32 { unreachable!() }
+                                                                                          let ret = wit_import0((self).handle() as i32);
+                                                                                          ret as u32
+                                                                                        }
+                                                                                      }
+                                                                                    }
+                                                                                    #[allow(unused_unsafe, clippy::all)]
+                                                                                    /// Tills and bells that live in this worker.
+                                                                                    #[allow(async_fn_in_trait)]
+                                                                                    pub fn living() -> u32{
+                                                                                      unsafe {
+
+                                                                                        #[cfg(target_arch = "wasm32")]
+                                                                                        #[link(wasm_import_module = "test:stubs-exports/shop@0.1.0")]
+                                                                                        unsafe extern "C" {
+                                                                                          #[link_name = "living"]
+                                                                                          fn wit_import0() -> i32;
+                                                                                        }
+
+                                                                                        #[cfg(not(target_arch = "wasm32"))]
+                                                                                        unsafe extern "C" fn wit_import0() -> i32 { unreachable!() }
+                                                                                        let ret = wit_import0();
+                                                                                        ret as u32
                                                                                       }
                                                                                     }
 
@@ -7019,8 +7405,8 @@ pub mod golem {
                                                                                       super::super::super::super::__link_custom_section_describing_imports;
                                                                                       
                                                                                       use super::super::super::super::_rt;
-                                                                                      pub type Item = super::super::super::super::test::stubs_exports::types::Item;
-                                                                                      pub type Shelf = super::super::super::super::test::stubs_exports::types::Shelf;
+                                                                                      pub type Item = super::super::super::super::exports::test::stubs_exports::shop::Item;
+                                                                                      pub type Shelf = super::super::super::super::exports::test::stubs_exports::shop::Shelf;
                                                                                       #[doc(hidden)]
                                                                                       #[allow(non_snake_case, unused_unsafe)]
                                                                                       pub unsafe fn _export_put_cabi<T_: Guest>(arg0: *mut u8,arg1: usize,arg2: *mut u8,arg3: usize,arg4: i32,) -> i32 { unsafe {#[cfg(target_arch="wasm32")]
@@ -7029,7 +7415,7 @@ pub mod golem {
                                                                                         let bytes0 = _rt::Vec::from_raw_parts(arg0.cast(), len0, len0);
                                                                                         let len1 = arg3;
                                                                                         let bytes1 = _rt::Vec::from_raw_parts(arg2.cast(), len1, len1);
-                                                                                        T_::put(_rt::string_lift(bytes0), super::super::super::super::test::stubs_exports::types::Item{
+                                                                                        T_::put(_rt::string_lift(bytes0), super::super::super::super::exports::test::stubs_exports::shop::Item{
                                                                                           name: _rt::string_lift(bytes1),
                                                                                           count: arg4 as u16,
                                                                                         })
@@ -7046,7 +7432,7 @@ pub mod golem {
                                                                                       let bytes1 = _rt::Vec::from_raw_parts(arg2.cast(), len1, len1);
                                                                                       let len2 = arg5;
                                                                                       let bytes2 = _rt::Vec::from_raw_parts(arg4.cast(), len2, len2);
-                                                                                      T_::put_by_id(_rt::string_lift(bytes0), _rt::string_lift(bytes1), super::super::super::super::test::stubs_exports::types::Item{
+                                                                                      T_::put_by_id(_rt::string_lift(bytes0), _rt::string_lift(bytes1), super::super::super::super::exports::test::stubs_exports::shop::Item{
                                                                                         name: _rt::string_lift(bytes2),
                                                                                         count: arg6 as u16,
                                                                                       })
@@ -7062,7 +7448,7 @@ pub mod golem {
                                                                                     T_::look(_rt::string_lift(bytes0))
                                                                                   };
                                                                                   let ptr2 = (&raw mut _RET_AREA.0).cast::<u8>();
-                                                                                  use super::super::super::super::test::stubs_exports::types::Shelf as V6;
+                                                                                  use super::super::super::super::exports::test::stubs_exports::shop::Shelf as V6;
                                                                                   match result1 {
                                                                                     V6::Empty=> {
                                                                                       {
@@ -7078,7 +7464,7 @@ pub mod golem {
                                                                                       for (i, e) in vec5.into_iter().enumerate() {
                                                                                         let base = result5.add(i * (3*::core::mem::size_of::<*const u8>()));
                                                                                         {
-                                                                                          let super::super::super::super::test::stubs_exports::types::Item{ name:name3, count:count3, } = e;
+                                                                                          let super::super::super::super::exports::test::stubs_exports::shop::Item{ name:name3, count:count3, } = e;
                                                                                           let vec4 = (name3.into_bytes()).into_boxed_slice();
                                                                                           let ptr4 = vec4.as_ptr().cast::<u8>();
                                                                                           let len4 = vec4.len();
@@ -7348,8 +7734,33 @@ pub mod golem {
                                                                     super::super::super::super::__link_custom_section_describing_imports;
                                                                     
                                                                     use super::super::super::super::_rt;
-                                                                    pub type Item = super::super::super::super::test::stubs_exports::types::Item;
-                                                                    pub type Shelf = super::super::super::super::test::stubs_exports::types::Shelf;
+                                                                    #[derive(Clone)]
+                                                                    pub struct Item {
+                                                                      pub name: _rt::String,
+                                                                      pub count: u16,
+                                                                    }
+                                                                    impl ::core::fmt::Debug for Item {
+                                                                      fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                                                                        f.debug_struct("Item").field("name", &self.name).field("count", &self.count).finish()
+                                                                      }
+                                                                    }
+                                                                    #[derive(Clone)]
+                                                                    pub enum Shelf {
+                                                                      Empty,
+                                                                      Filled(_rt::Vec::<Item>),
+                                                                    }
+                                                                    impl ::core::fmt::Debug for Shelf {
+                                                                      fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                                                                        match self {
+                                                                          Shelf::Empty => {
+                                                                            f.debug_tuple("Shelf::Empty").finish()
+                                                                          }
+                                                                          Shelf::Filled(e) => {
+                                                                            f.debug_tuple("Shelf::Filled").field(e).finish()
+                                                                          }
+                                                                        }
+                                                                      }
+                                                                    }
 
                                                                     #[derive(Debug)]
                                                                     #[repr(transparent)]
@@ -7636,7 +8047,7 @@ pub mod golem {
                                                                     _rt::run_ctors_once();let result1 = {
                                                                       let len0 = arg1;
                                                                       let bytes0 = _rt::Vec::from_raw_parts(arg0.cast(), len0, len0);
-                                                                      T_::put(super::super::super::super::test::stubs_exports::types::Item{
+                                                                      T_::put(Item{
                                                                         name: _rt::string_lift(bytes0),
                                                                         count: arg2 as u16,
                                                                       })
@@ -7650,14 +8061,13 @@ pub mod golem {
                                                                     T_::look()
                                                                   };
                                                                   let ptr1 = (&raw mut _RET_AREA.0).cast::<u8>();
-                                                                  use super::super::super::super::test::stubs_exports::types::Shelf as V5;
                                                                   match result0 {
-                                                                    V5::Empty=> {
+                                                                    Shelf::Empty=> {
                                                                       {
                                                                         *ptr1.add(0).cast::<u8>() = (0i32) as u8;
                                                                       }
                                                                     }
-                                                                    V5::Filled(e) => {
+                                                                    Shelf::Filled(e) => {
                                                                       *ptr1.add(0).cast::<u8>() = (1i32) as u8;
                                                                       let vec4 = e;
                                                                       let len4 = vec4.len();
@@ -7666,7 +8076,7 @@ pub mod golem {
                                                                       for (i, e) in vec4.into_iter().enumerate() {
                                                                         let base = result4.add(i * (3*::core::mem::size_of::<*const u8>()));
                                                                         {
-                                                                          let super::super::super::super::test::stubs_exports::types::Item{ name:name2, count:count2, } = e;
+                                                                          let Item{ name:name2, count:count2, } = e;
                                                                           let vec3 = (name2.into_bytes()).into_boxed_slice();
                                                                           let ptr3 = vec3.as_ptr().cast::<u8>();
                                                                           let len3 = vec3.len();
@@ -8458,8 +8868,8 @@ pub mod golem {
                                       #[unsafe(link_section = "component-type:wit-bindgen:0.61.1:test:stubs@0.1.0:stubs:encoded world")]
                                       #[doc(hidden)]
                                       #[allow(clippy::octal_escapes)]
-                                      pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 7718] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xaa;\x01A\x02\x01A\x1c\
+                                      pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 8046] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xf2=\x01A\x02\x01A\x1e\
 \x01B\x0a\x04\0\x08pollable\x03\x01\x01h\0\x01@\x01\x04self\x01\0\x7f\x04\0\x16[\
 method]pollable.ready\x01\x02\x01@\x01\x04self\x01\x01\0\x04\0\x16[method]pollab\
 le.block\x01\x03\x01p\x01\x01py\x01@\x01\x02in\x04\0\x05\x04\0\x04poll\x01\x06\x03\
@@ -8564,62 +8974,70 @@ oplog-idx-cut-off\x0b\x01\0\x04\0\x0bfork-worker\x01\\\x01@\x02\x09worker-id\x09
 ent-references\0\xde\0\x04\0\x14resolve-component-id\x01_\x01k\x09\x01@\x02\x13c\
 omponent-references\x0bworker-names\0\xe0\0\x04\0\x11resolve-worker-id\x01a\x04\0\
 \x18resolve-worker-id-strict\x01a\x01@\x01\x08new-names\0>\x04\0\x04fork\x01b\x03\
-\0\x14golem:api/host@1.1.7\x05\x0b\x01B\x05\x01r\x02\x04names\x05count{\x04\0\x04\
-item\x03\0\0\x01p\x01\x01q\x02\x05empty\0\0\x06filled\x01\x02\0\x04\0\x05shelf\x03\
-\0\x03\x03\0\x1etest:stubs-exports/types@0.1.0\x05\x0c\x02\x03\0\x03\x12cancella\
-tion-token\x02\x03\0\x05\x04item\x02\x03\0\x05\x05shelf\x01BZ\x02\x03\x02\x01\x0a\
-\x04\0\x13golem-rpc-worker-id\x03\0\0\x02\x03\x02\x01\x0d\x04\0\x1cgolem-rpc-can\
-cellation-token\x03\0\x02\x02\x03\x02\x01\x01\x04\0\x10wasi-io-pollable\x03\0\x04\
-\x02\x03\x02\x01\x04\x04\0\x14wasi-clocks-datetime\x03\0\x06\x02\x03\x02\x01\x0e\
-\x04\0\x04item\x03\0\x08\x02\x03\x02\x01\x0f\x04\0\x05shelf\x03\0\x0a\x04\0\x16f\
-uture-shop-put-result\x03\x01\x04\0\x17future-shop-look-result\x03\x01\x04\0\x17\
-future-shop-echo-result\x03\x01\x04\0\x16future-till-add-result\x03\x01\x04\0\x04\
-shop\x03\x01\x04\0\x04till\x03\x01\x04\0\x04bell\x03\x01\x01h\x0c\x01i\x05\x01@\x01\
-\x04self\x13\0\x14\x04\0([method]future-shop-put-result.subscribe\x01\x15\x01ky\x01\
-@\x01\x04self\x13\0\x16\x04\0\"[method]future-shop-put-result.get\x01\x17\x01h\x0d\
-\x01@\x01\x04self\x18\0\x14\x04\0)[method]future-shop-look-result.subscribe\x01\x19\
-\x01k\x0b\x01@\x01\x04self\x18\0\x1a\x04\0#[method]future-shop-look-result.get\x01\
-\x1b\x01h\x0e\x01@\x01\x04self\x1c\0\x14\x04\0)[method]future-shop-echo-result.s\
-ubscribe\x01\x1d\x01ks\x01@\x01\x04self\x1c\0\x1e\x04\0#[method]future-shop-echo\
--result.get\x01\x1f\x01h\x0f\x01@\x01\x04self\x20\0\x14\x04\0([method]future-til\
-l-add-result.subscribe\x01!\x01kw\x01@\x01\x04self\x20\0\"\x04\0\"[method]future\
--till-add-result.get\x01#\x01i\x10\x01@\x01\x0bworker-names\0$\x04\0\x11[constru\
-ctor]shop\x01%\x01@\x01\x09worker-id\x01\0$\x04\0\x13[static]shop.custom\x01&\x01\
-h\x10\x01@\x02\x04self'\x04item\x09\0y\x04\0\x19[method]shop.blocking-put\x01(\x01\
-i\x0c\x01@\x02\x04self'\x04item\x09\0)\x04\0\x10[method]shop.put\x01*\x01@\x01\x04\
-self'\0\x0b\x04\0\x1a[method]shop.blocking-look\x01+\x01i\x0d\x01@\x01\x04self'\0\
-,\x04\0\x11[method]shop.look\x01-\x01@\x02\x04self'\x04texts\x01\0\x04\0\x1a[met\
-hod]shop.blocking-note\x01.\x04\0\x11[method]shop.note\x01.\x01i\x03\x01@\x03\x04\
-self'\x04texts\x0dscheduled-for\x07\0/\x04\0\x1a[method]shop.schedule-note\x010\x01\
-@\x03\x04self'\x02msw\x04texts\0s\x04\0\x1a[method]shop.blocking-echo\x011\x01i\x0e\
-\x01@\x03\x04self'\x02msw\x04texts\02\x04\0\x11[method]shop.echo\x013\x01@\x01\x04\
-self'\0y\x04\0\x1a[method]shop.blocking-boom\x014\x01i\x11\x01@\x02\x0bworker-na\
-mes\x05startw\05\x04\0\x11[constructor]till\x016\x01@\x02\x09worker-id\x01\x05st\
-artw\05\x04\0\x13[static]till.custom\x017\x01h\x11\x01@\x02\x04self8\x02byw\0w\x04\
-\0\x19[method]till.blocking-add\x019\x01i\x0f\x01@\x02\x04self8\x02byw\0:\x04\0\x10\
-[method]till.add\x01;\x01i\x12\x01@\x01\x0bworker-names\0<\x04\0\x11[constructor\
-]bell\x01=\x01h\x12\x01@\x01\x04self>\0y\x04\0\x1a[method]bell.blocking-ring\x01\
-?\x03\0$test:stubs-client/stubs-client@0.1.0\x05\x10\x01B\x20\x02\x03\x02\x01\x0e\
-\x04\0\x04item\x03\0\0\x02\x03\x02\x01\x0f\x04\0\x05shelf\x03\0\x02\x04\0\x04til\
-l\x03\x01\x04\0\x04bell\x03\x01\x01i\x04\x01@\x01\x05startw\0\x06\x04\0\x11[cons\
-tructor]till\x01\x07\x01h\x04\x01@\x02\x04self\x08\x02byw\0w\x04\0\x10[method]ti\
-ll.add\x01\x09\x01i\x05\x01@\0\0\x0a\x04\0\x11[constructor]bell\x01\x0b\x01h\x05\
-\x01@\x01\x04self\x0c\0y\x04\0\x11[method]bell.ring\x01\x0d\x01@\x01\x04item\x01\
-\0y\x04\0\x03put\x01\x0e\x01@\0\0\x03\x04\0\x04look\x01\x0f\x01@\x01\x04texts\x01\
-\0\x04\0\x04note\x01\x10\x01ps\x01@\0\0\x11\x04\0\x05notes\x01\x12\x01@\x02\x02m\
-sw\x04texts\0s\x04\0\x04echo\x01\x13\x01@\0\0y\x04\0\x04boom\x01\x14\x04\0\x06li\
-ving\x01\x14\x04\0\x1dtest:stubs-exports/shop@0.1.0\x05\x11\x01B\x17\x02\x03\x02\
-\x01\x0e\x04\0\x04item\x03\0\0\x02\x03\x02\x01\x0f\x04\0\x05shelf\x03\0\x02\x01@\
-\x02\x06workers\x04item\x01\0y\x04\0\x03put\x01\x04\x01@\x03\x09components\x06wo\
-rkers\x04item\x01\0y\x04\0\x09put-by-id\x01\x05\x01@\x01\x06workers\0\x03\x04\0\x04\
-look\x01\x06\x01@\x02\x06workers\x04texts\x01\0\x04\0\x04note\x01\x07\x01ps\x01@\
-\x03\x07workers\x08\x02msw\x04texts\0\x08\x04\0\x04echo\x01\x09\x01@\x04\x06work\
-ers\x02msw\x04texts\x06cancel\x7f\x01\0\x04\0\x0anote-later\x01\x0a\x01pw\x01@\x03\
-\x06workers\x05startw\x02byw\0\x0b\x04\0\x04sell\x01\x0c\x01@\x01\x06workers\0y\x04\
-\0\x04ring\x01\x0d\x04\0\x04boom\x01\x0d\x04\0\x17test:stubs/driver@0.1.0\x05\x12\
-\x04\0\x16test:stubs/stubs@0.1.0\x04\0\x0b\x0b\x01\0\x05stubs\x03\0\0\0G\x09prod\
-ucers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x06\
-0.61.1";
+\0\x14golem:api/host@1.1.7\x05\x0b\x01B!\x01r\x02\x04names\x05count{\x04\0\x04it\
+em\x03\0\0\x01p\x01\x01q\x02\x05empty\0\0\x06filled\x01\x02\0\x04\0\x05shelf\x03\
+\0\x03\x04\0\x04till\x03\x01\x04\0\x04bell\x03\x01\x01i\x05\x01@\x01\x05startw\0\
+\x07\x04\0\x11[constructor]till\x01\x08\x01h\x05\x01@\x02\x04self\x09\x02byw\0w\x04\
+\0\x10[method]till.add\x01\x0a\x01i\x06\x01@\0\0\x0b\x04\0\x11[constructor]bell\x01\
+\x0c\x01h\x06\x01@\x01\x04self\x0d\0y\x04\0\x11[method]bell.ring\x01\x0e\x01@\x01\
+\x04item\x01\0y\x04\0\x03put\x01\x0f\x01@\0\0\x04\x04\0\x04look\x01\x10\x01@\x01\
+\x04texts\x01\0\x04\0\x04note\x01\x11\x01ps\x01@\0\0\x12\x04\0\x05notes\x01\x13\x01\
+@\x02\x02msw\x04texts\0s\x04\0\x04echo\x01\x14\x01@\0\0y\x04\0\x04boom\x01\x15\x04\
+\0\x06living\x01\x15\x03\0\x1dtest:stubs-exports/shop@0.1.0\x05\x0c\x02\x03\0\x03\
+\x12cancellation-token\x02\x03\0\x05\x04item\x02\x03\0\x05\x05shelf\x01BZ\x02\x03\
+\x02\x01\x0a\x04\0\x13golem-rpc-worker-id\x03\0\0\x02\x03\x02\x01\x0d\x04\0\x1cg\
+olem-rpc-cancellation-token\x03\0\x02\x02\x03\x02\x01\x01\x04\0\x10wasi-io-polla\
+ble\x03\0\x04\x02\x03\x02\x01\x04\x04\0\x14wasi-clocks-datetime\x03\0\x06\x02\x03\
+\x02\x01\x0e\x04\0\x04item\x03\0\x08\x02\x03\x02\x01\x0f\x04\0\x05shelf\x03\0\x0a\
+\x04\0\x16future-shop-put-result\x03\x01\x04\0\x17future-shop-look-result\x03\x01\
+\x04\0\x17future-shop-echo-result\x03\x01\x04\0\x16future-till-add-result\x03\x01\
+\x04\0\x04shop\x03\x01\x04\0\x04till\x03\x01\x04\0\x04bell\x03\x01\x01h\x0c\x01i\
+\x05\x01@\x01\x04self\x13\0\x14\x04\0([method]future-shop-put-result.subscribe\x01\
+\x15\x01ky\x01@\x01\x04self\x13\0\x16\x04\0\"[method]future-shop-put-result.get\x01\
+\x17\x01h\x0d\x01@\x01\x04self\x18\0\x14\x04\0)[method]future-shop-look-result.s\
+ubscribe\x01\x19\x01k\x0b\x01@\x01\x04self\x18\0\x1a\x04\0#[method]future-shop-l\
+ook-result.get\x01\x1b\x01h\x0e\x01@\x01\x04self\x1c\0\x14\x04\0)[method]future-\
+shop-echo-result.subscribe\x01\x1d\x01ks\x01@\x01\x04self\x1c\0\x1e\x04\0#[metho\
+d]future-shop-echo-result.get\x01\x1f\x01h\x0f\x01@\x01\x04self\x20\0\x14\x04\0(\
+[method]future-till-add-result.subscribe\x01!\x01kw\x01@\x01\x04self\x20\0\"\x04\
+\0\"[method]future-till-add-result.get\x01#\x01i\x10\x01@\x01\x0bworker-names\0$\
+\x04\0\x11[constructor]shop\x01%\x01@\x01\x09worker-id\x01\0$\x04\0\x13[static]s\
+hop.custom\x01&\x01h\x10\x01@\x02\x04self'\x04item\x09\0y\x04\0\x19[method]shop.\
+blocking-put\x01(\x01i\x0c\x01@\x02\x04self'\x04item\x09\0)\x04\0\x10[method]sho\
+p.put\x01*\x01@\x01\x04self'\0\x0b\x04\0\x1a[method]shop.blocking-look\x01+\x01i\
+\x0d\x01@\x01\x04self'\0,\x04\0\x11[method]shop.look\x01-\x01@\x02\x04self'\x04t\
+exts\x01\0\x04\0\x1a[method]shop.blocking-note\x01.\x04\0\x11[method]shop.note\x01\
+.\x01i\x03\x01@\x03\x04self'\x04texts\x0dscheduled-for\x07\0/\x04\0\x1a[method]s\
+hop.schedule-note\x010\x01@\x03\x04self'\x02msw\x04texts\0s\x04\0\x1a[method]sho\
+p.blocking-echo\x011\x01i\x0e\x01@\x03\x04self'\x02msw\x04texts\02\x04\0\x11[met\
+hod]shop.echo\x013\x01@\x01\x04self'\0y\x04\0\x1a[method]shop.blocking-boom\x014\
+\x01i\x11\x01@\x02\x0bworker-names\x05startw\05\x04\0\x11[constructor]till\x016\x01\
+@\x02\x09worker-id\x01\x05startw\05\x04\0\x13[static]till.custom\x017\x01h\x11\x01\
+@\x02\x04self8\x02byw\0w\x04\0\x19[method]till.blocking-add\x019\x01i\x0f\x01@\x02\
+\x04self8\x02byw\0:\x04\0\x10[method]till.add\x01;\x01i\x12\x01@\x01\x0bworker-n\
+ames\0<\x04\0\x11[constructor]bell\x01=\x01h\x12\x01@\x01\x04self>\0y\x04\0\x1a[\
+method]bell.blocking-ring\x01?\x03\0$test:stubs-client/stubs-client@0.1.0\x05\x10\
+\x01B!\x01r\x02\x04names\x05count{\x04\0\x04item\x03\0\0\x01p\x01\x01q\x02\x05em\
+pty\0\0\x06filled\x01\x02\0\x04\0\x05shelf\x03\0\x03\x04\0\x04till\x03\x01\x04\0\
+\x04bell\x03\x01\x01i\x05\x01@\x01\x05startw\0\x07\x04\0\x11[constructor]till\x01\
+\x08\x01h\x05\x01@\x02\x04self\x09\x02byw\0w\x04\0\x10[method]till.add\x01\x0a\x01\
+i\x06\x01@\0\0\x0b\x04\0\x11[constructor]bell\x01\x0c\x01h\x06\x01@\x01\x04self\x0d\
+\0y\x04\0\x11[method]bell.ring\x01\x0e\x01@\x01\x04item\x01\0y\x04\0\x03put\x01\x0f\
+\x01@\0\0\x04\x04\0\x04look\x01\x10\x01@\x01\x04texts\x01\0\x04\0\x04note\x01\x11\
+\x01ps\x01@\0\0\x12\x04\0\x05notes\x01\x13\x01@\x02\x02msw\x04texts\0s\x04\0\x04\
+echo\x01\x14\x01@\0\0y\x04\0\x04boom\x01\x15\x04\0\x06living\x01\x15\x04\0\x1dte\
+st:stubs-exports/shop@0.1.0\x05\x11\x02\x03\0\x07\x04item\x02\x03\0\x07\x05shelf\
+\x01B\x17\x02\x03\x02\x01\x12\x04\0\x04item\x03\0\0\x02\x03\x02\x01\x13\x04\0\x05\
+shelf\x03\0\x02\x01@\x02\x06workers\x04item\x01\0y\x04\0\x03put\x01\x04\x01@\x03\
+\x09components\x06workers\x04item\x01\0y\x04\0\x09put-by-id\x01\x05\x01@\x01\x06\
+workers\0\x03\x04\0\x04look\x01\x06\x01@\x02\x06workers\x04texts\x01\0\x04\0\x04\
+note\x01\x07\x01ps\x01@\x03\x07workers\x08\x02msw\x04texts\0\x08\x04\0\x04echo\x01\
+\x09\x01@\x04\x06workers\x02msw\x04texts\x06cancel\x7f\x01\0\x04\0\x0anote-later\
+\x01\x0a\x01pw\x01@\x03\x06workers\x05startw\x02byw\0\x0b\x04\0\x04sell\x01\x0c\x01\
+@\x01\x06workers\0y\x04\0\x04ring\x01\x0d\x04\0\x04boom\x01\x0d\x04\0\x17test:st\
+ubs/driver@0.1.0\x05\x14\x04\0\x16test:stubs/stubs@0.1.0\x04\0\x0b\x0b\x01\0\x05\
+stubs\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.\
+3\x10wit-bindgen-rust\x060.61.1";
 
                                       #[inline(never)]
                                       #[doc(hidden)]

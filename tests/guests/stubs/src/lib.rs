@@ -101,18 +101,36 @@ impl shop::GuestBell for Bell {
     }
 }
 
+/// What the component exports and what its stub takes are types of two interfaces.
+impl From<shop::Item> for client::Item {
+    fn from(item: shop::Item) -> Self {
+        let shop::Item { name, count } = item;
+        Self { name, count }
+    }
+}
+
+impl From<client::Shelf> for shop::Shelf {
+    fn from(shelf: client::Shelf) -> Self {
+        let item = |client::Item { name, count }| shop::Item { name, count };
+        match shelf {
+            client::Shelf::Empty => Self::Empty,
+            client::Shelf::Filled(items) => Self::Filled(items.into_iter().map(item).collect()),
+        }
+    }
+}
+
 impl driver::Guest for Stubs {
     fn put(worker: String, item: shop::Item) -> u32 {
-        client::Shop::new(&worker).blocking_put(&item)
+        client::Shop::new(&worker).blocking_put(&item.into())
     }
 
     fn put_by_id(component: String, worker: String, item: shop::Item) -> u32 {
         let id = resolve_worker_id(&component, &worker).expect("a component of this name");
-        client::Shop::custom(&id).blocking_put(&item)
+        client::Shop::custom(&id).blocking_put(&item.into())
     }
 
     fn look(worker: String) -> shop::Shelf {
-        client::Shop::new(&worker).blocking_look()
+        client::Shop::new(&worker).blocking_look().into()
     }
 
     fn note(worker: String, text: String) {
