@@ -3,7 +3,9 @@ use std::{collections::HashMap, sync::Arc};
 use wasmtime::component::{Component, Linker, LinkerInstance, ResourceType, types::ComponentItem};
 
 use super::{
-    CLIENT, ClientCall, calls, is_client,
+    CLIENT, ClientCall,
+    calls::{self, Declared},
+    is_client,
     role::{self, Role},
 };
 use crate::{
@@ -98,8 +100,13 @@ impl Client<'_> {
                 continue;
             };
             calls.extend(self.call(name, &role, &signature));
+            let declared = Declared {
+                import: self.import.clone(),
+                role,
+                signature: signature.clone(),
+            };
             let bound = Bound {
-                body: calls::body(self.import.clone(), role),
+                body: declared.into_body(),
                 signature,
                 kinds: kinds.clone(),
             };
