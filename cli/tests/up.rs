@@ -4,7 +4,7 @@
 use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -51,12 +51,23 @@ impl Up {
         Ok(Self { process, endpoint })
     }
 
+    fn run(&self, line: &[&str]) -> Result<Output> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
+        let command = command.args(["-o", "json", "--endpoint", &self.endpoint]);
+        Ok(command.args(line).output()?)
+    }
+
+    /// Runs a command that has to be refused; gives its exit code and the error's code.
+    fn refused(&self, line: &[&str]) -> Result<(Option<i32>, String)> {
+        let output = self.run(line)?;
+        let error: Value = serde_json::from_slice(&output.stderr)?;
+        let code = error["error"]["code"].as_str().context("an error has a code")?;
+        Ok((output.status.code(), code.to_owned()))
+    }
+
     /// Runs a command that has to succeed.
     fn json(&self, line: &[&str]) -> Result<Value> {
-        let output = Command::new(env!("CARGO_BIN_EXE_kiln"))
-            .args(["-o", "json", "--endpoint", &self.endpoint])
-            .args(line)
-            .output()?;
+        let output = self.run(line)?;
         ensure!(
             output.status.success(),
             "kiln {line:?}: {}",
@@ -114,6 +125,37 @@ fn a_worker_outlives_its_server() -> Result<()> {
     assert_eq!(listed["workers"].as_array().map(Vec::len), Some(1));
     let oplog = up.json(&["worker", "oplog", "counter/c1"])?;
     assert_eq!(oplog["entries"][0]["type"], "create");
+    up.stop()
+}
+
+#[test]
+fn a_component_is_deleted_after_its_workers() -> Result<()> {
+    let data = tempfile::tempdir()?;
+    let up = Up::start(data.path())?;
+    let counter = counter();
+    let add = ["component", "add", "counter", counter.to_str().context("UTF-8")?];
+    let first = up.json(&add)?;
+    up.json(&["worker", "invoke", "counter/c1", INCREMENT, "5"])?;
+    let delete = ["component", "delete", "counter"];
+    assert_eq!(up.refused(&delete)?, (Some(4), "conflict".to_owned()));
+    up.json(&["worker", "delete", "counter/c1"])?;
+    let deleted = up.json(&delete)?;
+    assert_eq!(
+        deleted,
+        serde_json::json!({"component": "counter", "deleted": true})
+    );
+    for gone in [
+        &delete[..],
+        &["component", "get", "counter"],
+        &["worker", "invoke", "counter/c1", INCREMENT, "5"],
+    ] {
+        assert_eq!(up.refused(gone)?, (Some(3), "not-found".to_owned()), "{gone:?}");
+    }
+    // The name is free again, for another component.
+    let second = up.json(&add)?;
+    assert_ne!(first["componentId"], second["componentId"]);
+    let fresh = up.json(&["worker", "invoke", "counter/c1", INCREMENT, "5"])?;
+    assert_eq!(fresh["result"], 5);
     up.stop()
 }
 

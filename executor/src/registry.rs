@@ -22,7 +22,7 @@ use crate::{
     host::{InitialFile, default_components, unversioned},
     initial_files::{self, FileCache},
     managers::Managers,
-    processors::PROCESS,
+    processors::ProcessorContract,
     route::ClusterView,
 };
 
@@ -268,10 +268,10 @@ impl Registry {
             }
             let id = self.resolve(name).await?;
             let processor = self.load(&*self.latest(id).await?).await?;
-            if let Err(error) = processor.function(PROCESS) {
+            if let Err(error) = ProcessorContract::of(&processor) {
                 return Err(
                     Error::invalid(format!("component \"{name}\" cannot process oplogs: {error}"))
-                        .with_hint("it has to export golem:api/oplog-processor@1.1.7"),
+                        .with_hint("it has to export golem:api/oplog-processor in one of the versions 1.1.0, 1.1.6 and 1.1.7"),
                 );
             }
         }

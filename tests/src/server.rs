@@ -1,7 +1,7 @@
 //! A server for guests to talk to. Whoever calls names itself in the query: `?by=NAME`. What a request brings about is made
-//! with the first of its idempotency key, and the others get the same answer.
+//! with the first of its idempotency key, and the others get the same answer. `/echo` takes its time with `&after=MS`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,20 +33,24 @@ pub struct Effect {
     pub number: usize,
     /// Requests with the key.
     pub requests: u32,
+    /// What those told of the trace that they belong to.
+    pub traceparents: BTreeSet<String>,
 }
 
 impl Log {
     fn count(&self, query: &BTreeMap<String, String>, headers: &HeaderMap) -> usize {
-        let key = headers.get("idempotency-key");
-        let key = key.map_or_else(String::new, |key| {
-            String::from_utf8_lossy(key.as_bytes()).into_owned()
-        });
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let key = headers.get("idempotency-key").map(text).unwrap_or_default();
         let caller = query.get("by").cloned().unwrap_or_default();
         let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let effects = log.entry(caller).or_default();
         let number = effects.len();
-        let effect = effects.entry(key).or_insert(Effect { number, requests: 0 });
+        let effect = effects.entry(key).or_insert_with(|| Effect {
+            number,
+            ..Effect::default()
+        });
         effect.requests += 1;
+        effect.traceparents.extend(headers.get("traceparent").map(text));
         effect.number
     }
 }
@@ -106,6 +110,8 @@ type By = Query<BTreeMap<String, String>>;
 /// The answer tells effects apart, so that a second one would show.
 async fn echo(State(log): State<Log>, Query(query): By, headers: HeaderMap, body: Bytes) -> String {
     let number = log.count(&query, &headers);
+    let after_ms = query.get("after").and_then(|ms| ms.parse().ok());
+    tokio::time::sleep(Duration::from_millis(after_ms.unwrap_or(0))).await;
     format!("{number}:{}", String::from_utf8_lossy(&body))
 }
 

@@ -63,8 +63,8 @@ pub(crate) use dynamic::{Catalog, Imported, each_import, names_in_dialects};
 pub use engine::{Engine, EngineError, HostOptions};
 pub use error::{CallError, StartError, TrapKind};
 pub(crate) use golem::{
-    CALL_SPAN, CONNECTION_SPAN, ClientCall, RpcStep, bind_clients, default_components, is_client,
-    is_client_function, processor_arguments, rpc_span_id, unversioned,
+    Batch, CALL_SPAN, CONNECTION_SPAN, ClientCall, RpcStep, bind_clients, default_components, is_client,
+    is_client_function, processor_arguments, processor_introduction, rpc_span_id, unversioned,
 };
 pub use instance::{Instance, SUSPEND_AFTER_DEFAULT, WorkerContext};
 pub use interrupt::Interrupter;

@@ -7,8 +7,8 @@ use kiln_proto::{
 use prost::Message as _;
 use uuid::Uuid;
 
-use super::{arguments, progress::Progress};
-use crate::shard::Owned;
+use super::{progress::Progress, target::Target};
+use crate::{host::Batch, shard::Owned};
 
 /// Entries of a batch.
 const ENTRIES_MAX: usize = 100;
@@ -16,7 +16,7 @@ const ENTRIES_MAX: usize = 100;
 /// large.
 const BYTES_MAX: usize = 128 << 10;
 /// Namespace of keys and names that follow from a source. Part of the format: a new owner derives the same ones.
-const NAMESPACE: Uuid = Uuid::from_u128(0x1f6e_8c0a_52d3_4b7e_8a41_6c3d_90b2_e5f7);
+pub(super) const NAMESPACE: Uuid = Uuid::from_u128(0x1f6e_8c0a_52d3_4b7e_8a41_6c3d_90b2_e5f7);
 
 /// The entries of one worker on their way to one processor.
 pub(super) struct Delivery {
@@ -93,9 +93,19 @@ impl Delivery {
                 self.attempt = at.0;
                 Ok(first)
             }
-            Progress::Begun { call, next } => {
-                accepted(cluster.run(target, call).await?)?;
-                Ok(next)
+            Progress::Begun {
+                call,
+                first,
+                at,
+                next,
+            } => {
+                match cluster.run(target, call).await.and_then(accepted) {
+                    Ok(()) => return Ok(next),
+                    Err(error) if error.is_retryable() => return Err(error),
+                    Err(error) => tracing::warn!(%target, %error, "a batch that was begun came to nothing"),
+                }
+                self.attempt = at.0;
+                Ok(first)
             }
         }
     }
@@ -130,15 +140,15 @@ impl Delivery {
     ) -> Result<(), Error> {
         let record = owned.record(&self.source)?;
         let record = record.ok_or_else(|| Error::not_found("the worker is gone"))?;
-        let batch = arguments::Batch {
+        let batch = Batch {
             source: &self.source,
             record: &record,
             first,
             entries,
         };
-        let request = arguments::of(owned, target, &batch).await?;
+        let (function, request) = Target::of(owned, target).await?.call(&batch).await?;
         let call = ExportedFunctionInvokedEntry {
-            function_name: arguments::PROCESS.to_owned(),
+            function_name: function.to_owned(),
             request,
             idempotency_key: self.key(first, entries.len()).to_string(),
             context: None,

@@ -15,12 +15,14 @@
 //! * `follow` – for an owned shard: which of its workers have processors, and which of them have news
 //! * `delivery` – the batches from one worker to one processor
 //! * `progress` – what a processor's oplog says
-//! * `arguments` – a batch as `process` takes it
+//! * `contract` – what components export for it, in the versions of the contract
+//! * `target` – the processor's worker, and how it is called
 
-mod arguments;
+mod contract;
 mod delivery;
 mod follow;
 mod progress;
+mod target;
 
-pub(crate) use arguments::PROCESS;
+pub(crate) use contract::Contract as ProcessorContract;
 pub(crate) use follow::follow;

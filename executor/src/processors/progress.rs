@@ -7,7 +7,7 @@ use kiln_proto::{
     },
 };
 
-use super::arguments::{first_index, is_process};
+use super::contract::{first_index, is_process};
 use crate::host::Cluster;
 
 /// Entries that are read at once.
@@ -22,9 +22,12 @@ pub(super) enum Progress {
     Done { next: OplogIndex },
     /// It refused the batch that begins at `first`; that was at this place of its oplog.
     Refused { first: OplogIndex, at: OplogIndex },
-    /// It has been given a batch, and has not said what came of it. Behind that it goes on at `next`.
+    /// It has been given the batch that begins at `first`, and has not said what came of it; that was at this place of its
+    /// oplog. Behind the batch it goes on at `next`.
     Begun {
         call: ExportedFunctionInvokedEntry,
+        first: OplogIndex,
+        at: OplogIndex,
         next: OplogIndex,
     },
 }
@@ -115,6 +118,8 @@ fn progress(
         match answer.map(|answer| answer.and_then(|answer| answer.kind.as_ref())) {
             None => Progress::Begun {
                 call: call.clone(),
+                first,
+                at,
                 next,
             },
             Some(Some(Kind::Result(result))) if !result.is_error => Progress::Done { next },
@@ -127,7 +132,7 @@ fn progress(
 mod tests {
     use kiln_proto::v1::{ExportedFunctionCompletedEntry, PendingWorkerInvocationEntry, ResultValue};
 
-    use super::{super::arguments::PROCESS, *};
+    use super::{super::contract::PROCESS, *};
 
     fn call(first: u64, count: usize) -> ExportedFunctionInvokedEntry {
         let entries: Value = vec![Value::from(0_u64); count].into_iter().collect();
@@ -170,6 +175,8 @@ mod tests {
                 vec![invoked(1, 3), completed(false), invoked(4, 2)],
                 Some(Progress::Begun {
                     call: call(4, 2),
+                    first: next(4),
+                    at: next(3),
                     next: next(6),
                 }),
             ),
@@ -195,6 +202,8 @@ mod tests {
                 ],
                 Some(Progress::Begun {
                     call: call(4, 1),
+                    first: next(4),
+                    at: next(4),
                     next: next(5),
                 }),
             ),

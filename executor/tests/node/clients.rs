@@ -82,14 +82,7 @@ async fn each_form_of_a_call_reaches_the_worker_behind_the_stub() {
     // Resources live at the worker as long as the guest holds their stub.
     assert_eq!(drive(&node, "sell", &["\"t\"", "100", "5"]).await, "[105, 110]");
     assert_eq!(drive(&node, "ring", &["\"t\""]).await, "1");
-    let gone = async {
-        while node.wave("stubs/t", "living", &[]).await.unwrap() != "0" {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), gone)
-        .await
-        .expect("what was dropped is gone");
+    until_empty(&node, "stubs/t").await;
     assert_eq!(
         node.wave("stubs/a", "notes", &[]).await.unwrap(),
         "[\"queued\", \"later\"]"
@@ -103,6 +96,46 @@ async fn each_form_of_a_call_reaches_the_worker_behind_the_stub() {
         "[\"queued\", \"later\"]"
     );
     assert_eq!(node.wave("stubs/t", "living", &[]).await.unwrap(), "0");
+}
+
+/// No tills and bells live in the worker any more: those that a guest lets go of go as well, a moment later.
+async fn until_empty(node: &Node, worker: &str) {
+    let gone = async {
+        while node.wave(worker, "living", &[]).await.unwrap() != "0" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), gone)
+        .await
+        .expect("what was dropped is gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn resources_of_a_worker_are_passed_on_to_its_functions() {
+    let node = start().await;
+    let traded = "[321, 21, 0, 300, 0, 21]";
+    assert_eq!(drive(&node, "trade", &["\"t\""]).await, traded);
+    until_empty(&node, "stubs/t").await;
+
+    // Another life of both, with the same handles.
+    let node = node.restart().await;
+    assert_eq!(drive(&node, "trade", &["\"t\""]).await, traded);
+    until_empty(&node, "stubs/t").await;
+
+    let mistaken = node
+        .wave(
+            "shopping/mistaken",
+            "test:stubs/driver.{mix-up}",
+            &["\"a\"", "\"b\""],
+        )
+        .await
+        .unwrap_err();
+    assert!(
+        mistaken
+            .message
+            .contains("cannot resolve handle belonging to a different worker"),
+        "{mistaken}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,12 +6,12 @@ use kiln_proto::{ErrorCode, v1};
 
 use crate::node::{Node, guest_bytes};
 
-async fn start() -> Node {
+async fn start(processor: &str) -> Node {
     let node = Node::start().await;
-    node.upload("processor").await;
+    node.upload(processor).await;
     let header = v1::UploadHeader {
         name: "counter".into(),
-        processors: vec!["processor".into()],
+        processors: vec![processor.into()],
         ..v1::UploadHeader::default()
     };
     node.upload_as(header, &guest_bytes("counter")).await.unwrap();
@@ -19,17 +19,17 @@ async fn start() -> Node {
 }
 
 /// The worker of the processor that is given the oplog of a worker.
-async fn processor_of(node: &Node, source: &str) -> String {
+async fn processor_of(node: &Node, processor: &str, source: &str) -> String {
     let info = node.get(&format!("counter/{source}")).await.unwrap();
     format!(
-        "processor/{source}@{}@{:x}",
+        "{processor}/{source}@{}@{:x}",
         info.component_id, info.created_at_ns
     )
 }
 
 /// Waits until everything up to an index has arrived, and returns the batches: first index, and number of entries.
-async fn batches(node: &Node, source: &str, last: u64) -> Vec<(u64, u64)> {
-    let processor = processor_of(node, source).await;
+async fn batches(node: &Node, processor: &str, source: &str, last: u64) -> Vec<(u64, u64)> {
+    let processor = processor_of(node, processor, source).await;
     let reached = async {
         loop {
             let seen = node.wave(&processor, "test:processor/api.{seen}", &[]).await;
@@ -72,7 +72,7 @@ fn assert_complete(batches: &[(u64, u64)], last: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn batches_come_in_order_and_go_on_after_a_restart() {
-    let node = start().await;
+    let node = start("processor").await;
     let mut lasts = Vec::new();
     for source in ["a", "b", "c"] {
         for _ in 0..5 {
@@ -86,7 +86,7 @@ async fn batches_come_in_order_and_go_on_after_a_restart() {
         ));
     }
     for (source, last) in &lasts {
-        assert_complete(&batches(&node, source, *last).await, *last);
+        assert_complete(&batches(&node, "processor", source, *last).await, *last);
     }
     // What the processor has seen is its own state; how far it is, its oplog says.
     let node = node.restart().await;
@@ -96,21 +96,21 @@ async fn batches_come_in_order_and_go_on_after_a_restart() {
             .unwrap();
         let now = node.get(&format!("counter/{source}")).await.unwrap().oplog_index;
         assert!(now > last);
-        assert_complete(&batches(&node, source, now).await, now);
+        assert_complete(&batches(&node, "processor", source, now).await, now);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_that_is_refused_comes_again() {
-    let node = start().await;
+    let node = start("processor").await;
     node.call("counter/r", "increment", &["1"], "refuse me")
         .await
         .unwrap();
     let last = node.get("counter/r").await.unwrap().oplog_index;
-    let batches = batches(&node, "r", last).await;
+    let batches = batches(&node, "processor", "r", last).await;
     assert_complete(&batches, last);
     // It was called more often than it took something.
-    let processor = processor_of(&node, "r").await;
+    let processor = processor_of(&node, "processor", "r").await;
     let entries = node.entries(&processor).await;
     let calls = entries
         .iter()
@@ -121,6 +121,41 @@ async fn a_batch_that_is_refused_comes_again() {
                 .is_some_and(|name| name.contains("process}"))
         });
     assert!(calls.count() > batches.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_processor_of_an_older_contract_is_one_resource() {
+    for processor in ["processor-old", "processor-older"] {
+        let node = start(processor).await;
+        for key in ["first", "refuse me", "third"] {
+            node.call("counter/s", "increment", &["1"], key).await.unwrap();
+        }
+        arrived(&node, processor).await;
+        // The resource is made again by replay, wherever that is needed.
+        let worker = processor_of(&node, processor, "s").await;
+        node.interrupt(&worker, true).await.unwrap();
+        node.wave("counter/s", "increment", &["1"]).await.unwrap();
+        arrived(&node, processor).await;
+        let node = node.restart().await;
+        node.wave("counter/s", "increment", &["1"]).await.unwrap();
+        arrived(&node, processor).await;
+
+        let entries = node.entries(&worker).await;
+        let made = entries.iter().filter(|entry| {
+            entry["type"] == "exported-function-invoked"
+                && entry["function-name"]
+                    .as_str()
+                    .is_some_and(|name| name.ends_with("{processor.new}"))
+        });
+        assert_eq!(made.count(), 1, "{entries:?}");
+        node.stop().await;
+    }
+}
+
+/// The whole oplog of the source so far.
+async fn arrived(node: &Node, processor: &str) {
+    let last = node.get("counter/s").await.unwrap().oplog_index;
+    assert_complete(&batches(node, processor, "s", last).await, last);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 use kiln_proto::v1::{CaseName, FieldValue, RecordValue, Value, ValueList, value::Kind};
 
-use crate::host::value::{Case, Field, Signature, Type};
+use crate::host::value::{Case, Field, Type};
 
 /// Names that a dialect has for what others call differently, with the names to look for instead.
 const ALIASES: &[(&str, &[&str])] = &[
@@ -16,16 +16,6 @@ const ALIASES: &[(&str, &[&str])] = &[
 pub(crate) struct Unfit {
     expected: String,
     what: String,
-}
-
-impl Unfit {
-    /// A function that takes other arguments than the contract's.
-    pub(in crate::host) fn parameters(declared: &Signature) -> Self {
-        Self {
-            expected: declared.to_string(),
-            what: "the arguments of the contract's version 1.1.7".to_owned(),
-        }
-    }
 }
 
 /// Brings a value into a declared shape: fields and cases are found by name, in this dialect's or another's; fields that the

@@ -15,7 +15,7 @@ mod rpc;
 mod shapes;
 
 pub(in crate::host) use context::finish_open_spans;
-pub(crate) use oplog::processor_arguments;
+pub(crate) use oplog::{Batch, processor_arguments, processor_introduction};
 pub(in crate::host) use rpc::PendingCall;
 pub(crate) use rpc::{
     CALL_SPAN, CONNECTION_SPAN, ClientCall, RpcStep, bind_clients, default_components, is_client,

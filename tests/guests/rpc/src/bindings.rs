@@ -3173,126 +3173,97 @@ pub mod golem {
                                     } }
                                     #[doc(hidden)]
                                     #[allow(non_snake_case, unused_unsafe)]
-                                    pub unsafe fn _export_send_add_cabi<T_: Guest>(arg0: *mut u8,arg1: usize,arg2: i64,) -> *mut u8 { unsafe {#[cfg(target_arch="wasm32")]
-                                    _rt::run_ctors_once();let result1 = {
+                                    pub unsafe fn _export_call_elsewhere_cabi<T_: Guest>(arg0: *mut u8,arg1: usize,arg2: *mut u8,arg3: usize,arg4: *mut u8,arg5: usize,arg6: *mut u8,arg7: usize,) -> *mut u8 { unsafe {#[cfg(target_arch="wasm32")]
+                                    _rt::run_ctors_once();let result4 = {
                                       let len0 = arg1;
                                       let bytes0 = _rt::Vec::from_raw_parts(arg0.cast(), len0, len0);
-                                      T_::send_add(_rt::string_lift(bytes0), arg2 as u64)
+                                      let len1 = arg3;
+                                      let bytes1 = _rt::Vec::from_raw_parts(arg2.cast(), len1, len1);
+                                      let len2 = arg5;
+                                      let bytes2 = _rt::Vec::from_raw_parts(arg4.cast(), len2, len2);
+                                      let len3 = arg7;
+                                      let bytes3 = _rt::Vec::from_raw_parts(arg6.cast(), len3, len3);
+                                      T_::call_elsewhere(_rt::string_lift(bytes0), _rt::string_lift(bytes1), _rt::string_lift(bytes2), _rt::string_lift(bytes3))
                                     };
-                                    let ptr2 = (&raw mut _RET_AREA.0).cast::<u8>();
-                                    match result1 {
-                                      Ok(_) => { {
-                                        *ptr2.add(0).cast::<u8>() = (0i32) as u8;
+                                    let ptr5 = (&raw mut _RET_AREA.0).cast::<u8>();
+                                    match result4 {
+                                      Ok(e) => { {
+                                        *ptr5.add(0).cast::<u8>() = (0i32) as u8;
+                                        let vec6 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr6 = vec6.as_ptr().cast::<u8>();
+                                        let len6 = vec6.len();
+                                        ::core::mem::forget(vec6);
+                                        *ptr5.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>() = len6;
+                                        *ptr5.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = ptr6.cast_mut();
                                       } },
                                       Err(e) => { {
-                                        *ptr2.add(0).cast::<u8>() = (1i32) as u8;
-                                        let vec3 = (e.into_bytes()).into_boxed_slice();
-                                        let ptr3 = vec3.as_ptr().cast::<u8>();
-                                        let len3 = vec3.len();
-                                        ::core::mem::forget(vec3);
-                                        *ptr2.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>() = len3;
-                                        *ptr2.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = ptr3.cast_mut();
+                                        *ptr5.add(0).cast::<u8>() = (1i32) as u8;
+                                        let vec7 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr7 = vec7.as_ptr().cast::<u8>();
+                                        let len7 = vec7.len();
+                                        ::core::mem::forget(vec7);
+                                        *ptr5.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>() = len7;
+                                        *ptr5.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = ptr7.cast_mut();
                                       } },
-                                    };ptr2
+                                    };ptr5
                                   } }
                                   #[doc(hidden)]
                                   #[allow(non_snake_case)]
-                                  pub unsafe fn __post_return_send_add<T_: Guest>(arg0: *mut u8,) { unsafe {
+                                  pub unsafe fn __post_return_call_elsewhere<T_: Guest>(arg0: *mut u8,) { unsafe {
                                     let l0 = i32::from(*arg0.add(0).cast::<u8>());
                                     match l0 {
-                                      0 => (),
-                                      _ => {
+                                      0 => {
                                         let l1 = *arg0.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
                                         let l2 = *arg0.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>();
                                         _rt::cabi_dealloc(l1, l2, 1);
+                                      },
+                                      _ => {
+                                        let l3 = *arg0.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                                        let l4 = *arg0.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                                        _rt::cabi_dealloc(l3, l4, 1);
                                       },
                                     }
                                   } }
                                   #[doc(hidden)]
                                   #[allow(non_snake_case, unused_unsafe)]
-                                  pub unsafe fn _export_add_everywhere_cabi<T_: Guest>(arg0: *mut u8,arg1: usize,arg2: i64,) -> *mut u8 { unsafe {#[cfg(target_arch="wasm32")]
-                                  _rt::run_ctors_once();let result4 = {
-                                    let base3 = arg0;
-                                    let len3 = arg1;
-                                    let mut result3 = _rt::Vec::with_capacity(len3);
-                                    for i in 0..len3 {
-                                      let base = base3.add(i * (2*::core::mem::size_of::<*const u8>()));
-                                      let e3 = {
-                                        let l0 = *base.add(0).cast::<*mut u8>();
-                                        let l1 = *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
-                                        let len2 = l1;
-                                        let bytes2 = _rt::Vec::from_raw_parts(l0.cast(), len2, len2);
-
-                                        _rt::string_lift(bytes2)
-                                      };
-                                      result3.push(e3);
-                                    }
-                                    _rt::cabi_dealloc(base3, len3 * (2*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>());
-                                    T_::add_everywhere(result3, arg2 as u64)
-                                  };
-                                  let ptr5 = (&raw mut _RET_AREA.0).cast::<u8>();
-                                  let vec7 = result4;
-                                  let len7 = vec7.len();
-                                  let layout7 = _rt::alloc::Layout::from_size_align(vec7.len() * (8+2*::core::mem::size_of::<*const u8>()), 8).unwrap();
-                                  let (result7, _cleanup7) = wit_bindgen::rt::Cleanup::new(layout7);if let Some(cleanup) = _cleanup7 { cleanup.forget(); }
-                                  for (i, e) in vec7.into_iter().enumerate() {
-                                    let base = result7.add(i * (8+2*::core::mem::size_of::<*const u8>()));
-                                    {
-                                      match e {
-                                        Ok(e) => { {
-                                          *base.add(0).cast::<u8>() = (0i32) as u8;
-                                          *base.add(8).cast::<i64>() = _rt::as_i64(e);
-                                        } },
-                                        Err(e) => { {
-                                          *base.add(0).cast::<u8>() = (1i32) as u8;
-                                          let vec6 = (e.into_bytes()).into_boxed_slice();
-                                          let ptr6 = vec6.as_ptr().cast::<u8>();
-                                          let len6 = vec6.len();
-                                          ::core::mem::forget(vec6);
-                                          *base.add(8+1*::core::mem::size_of::<*const u8>()).cast::<usize>() = len6;
-                                          *base.add(8).cast::<*mut u8>() = ptr6.cast_mut();
-                                        } },
-                                      };}
-                                    }
-                                    *ptr5.add(::core::mem::size_of::<*const u8>()).cast::<usize>() = len7;
-                                    *ptr5.add(0).cast::<*mut u8>() = result7;
-                                    ptr5
-                                  } }
-                                  #[doc(hidden)]
-                                  #[allow(non_snake_case)]
-                                  pub unsafe fn __post_return_add_everywhere<T_: Guest>(arg0: *mut u8,) { unsafe {
-                                    let l0 = *arg0.add(0).cast::<*mut u8>();
-                                    let l1 = *arg0.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
-                                    let base5 = l0;
-                                    let len5 = l1;
-                                    for i in 0..len5 {
-                                      let base = base5.add(i * (8+2*::core::mem::size_of::<*const u8>()));
-                                      {
-                                        let l2 = i32::from(*base.add(0).cast::<u8>());
-                                        match l2 {
-                                          0 => (),
-                                          _ => {
-                                            let l3 = *base.add(8).cast::<*mut u8>();
-                                            let l4 = *base.add(8+1*::core::mem::size_of::<*const u8>()).cast::<usize>();
-                                            _rt::cabi_dealloc(l3, l4, 1);
-                                          },
-                                        }
-                                      }
-                                    }
-                                    _rt::cabi_dealloc(base5, len5 * (8+2*::core::mem::size_of::<*const u8>()), 8);
-                                  } }
-                                  #[doc(hidden)]
-                                  #[allow(non_snake_case, unused_unsafe)]
-                                  pub unsafe fn _export_begin_add_cabi<T_: Guest>(arg0: *mut u8,arg1: usize,arg2: i64,) { unsafe {#[cfg(target_arch="wasm32")]
-                                  _rt::run_ctors_once();{
+                                  pub unsafe fn _export_send_add_cabi<T_: Guest>(arg0: *mut u8,arg1: usize,arg2: i64,) -> *mut u8 { unsafe {#[cfg(target_arch="wasm32")]
+                                  _rt::run_ctors_once();let result1 = {
                                     let len0 = arg1;
                                     let bytes0 = _rt::Vec::from_raw_parts(arg0.cast(), len0, len0);
-                                    T_::begin_add(_rt::string_lift(bytes0), arg2 as u64)
+                                    T_::send_add(_rt::string_lift(bytes0), arg2 as u64)
                                   };
+                                  let ptr2 = (&raw mut _RET_AREA.0).cast::<u8>();
+                                  match result1 {
+                                    Ok(_) => { {
+                                      *ptr2.add(0).cast::<u8>() = (0i32) as u8;
+                                    } },
+                                    Err(e) => { {
+                                      *ptr2.add(0).cast::<u8>() = (1i32) as u8;
+                                      let vec3 = (e.into_bytes()).into_boxed_slice();
+                                      let ptr3 = vec3.as_ptr().cast::<u8>();
+                                      let len3 = vec3.len();
+                                      ::core::mem::forget(vec3);
+                                      *ptr2.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>() = len3;
+                                      *ptr2.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = ptr3.cast_mut();
+                                    } },
+                                  };ptr2
+                                } }
+                                #[doc(hidden)]
+                                #[allow(non_snake_case)]
+                                pub unsafe fn __post_return_send_add<T_: Guest>(arg0: *mut u8,) { unsafe {
+                                  let l0 = i32::from(*arg0.add(0).cast::<u8>());
+                                  match l0 {
+                                    0 => (),
+                                    _ => {
+                                      let l1 = *arg0.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                                      let l2 = *arg0.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                                      _rt::cabi_dealloc(l1, l2, 1);
+                                    },
+                                  }
                                 } }
                                 #[doc(hidden)]
                                 #[allow(non_snake_case, unused_unsafe)]
-                                pub unsafe fn _export_add_along_cabi<T_: Guest>(arg0: *mut u8,arg1: usize,arg2: i64,) -> *mut u8 { unsafe {#[cfg(target_arch="wasm32")]
+                                pub unsafe fn _export_add_everywhere_cabi<T_: Guest>(arg0: *mut u8,arg1: usize,arg2: i64,) -> *mut u8 { unsafe {#[cfg(target_arch="wasm32")]
                                 _rt::run_ctors_once();let result4 = {
                                   let base3 = arg0;
                                   let len3 = arg1;
@@ -3310,768 +3281,861 @@ pub mod golem {
                                     result3.push(e3);
                                   }
                                   _rt::cabi_dealloc(base3, len3 * (2*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>());
-                                  T_::add_along(result3, arg2 as u64)
+                                  T_::add_everywhere(result3, arg2 as u64)
                                 };
                                 let ptr5 = (&raw mut _RET_AREA.0).cast::<u8>();
-                                match result4 {
-                                  Ok(e) => { {
-                                    *ptr5.add(0).cast::<u8>() = (0i32) as u8;
-                                    let vec6 = <_ as Into<_rt::Vec<_>>>::into(e).into_boxed_slice();
-                                    let ptr6 = vec6.as_ptr().cast::<u8>();
-                                    let len6 = vec6.len();
-                                    ::core::mem::forget(vec6);
-                                    *ptr5.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>() = len6;
-                                    *ptr5.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = ptr6.cast_mut();
-                                  } },
-                                  Err(e) => { {
-                                    *ptr5.add(0).cast::<u8>() = (1i32) as u8;
-                                    let vec7 = (e.into_bytes()).into_boxed_slice();
-                                    let ptr7 = vec7.as_ptr().cast::<u8>();
-                                    let len7 = vec7.len();
-                                    ::core::mem::forget(vec7);
-                                    *ptr5.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>() = len7;
-                                    *ptr5.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = ptr7.cast_mut();
-                                  } },
-                                };ptr5
-                              } }
-                              #[doc(hidden)]
-                              #[allow(non_snake_case)]
-                              pub unsafe fn __post_return_add_along<T_: Guest>(arg0: *mut u8,) { unsafe {
-                                let l0 = i32::from(*arg0.add(0).cast::<u8>());
-                                match l0 {
-                                  0 => {
-                                    let l1 = *arg0.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
-                                    let l2 = *arg0.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>();
-                                    let base3 = l1;
-                                    let len3 = l2;
-                                    _rt::cabi_dealloc(base3, len3 * 8, 8);
-                                  },
-                                  _ => {
-                                    let l4 = *arg0.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
-                                    let l5 = *arg0.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>();
-                                    _rt::cabi_dealloc(l4, l5, 1);
-                                  },
-                                }
+                                let vec7 = result4;
+                                let len7 = vec7.len();
+                                let layout7 = _rt::alloc::Layout::from_size_align(vec7.len() * (8+2*::core::mem::size_of::<*const u8>()), 8).unwrap();
+                                let (result7, _cleanup7) = wit_bindgen::rt::Cleanup::new(layout7);if let Some(cleanup) = _cleanup7 { cleanup.forget(); }
+                                for (i, e) in vec7.into_iter().enumerate() {
+                                  let base = result7.add(i * (8+2*::core::mem::size_of::<*const u8>()));
+                                  {
+                                    match e {
+                                      Ok(e) => { {
+                                        *base.add(0).cast::<u8>() = (0i32) as u8;
+                                        *base.add(8).cast::<i64>() = _rt::as_i64(e);
+                                      } },
+                                      Err(e) => { {
+                                        *base.add(0).cast::<u8>() = (1i32) as u8;
+                                        let vec6 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr6 = vec6.as_ptr().cast::<u8>();
+                                        let len6 = vec6.len();
+                                        ::core::mem::forget(vec6);
+                                        *base.add(8+1*::core::mem::size_of::<*const u8>()).cast::<usize>() = len6;
+                                        *base.add(8).cast::<*mut u8>() = ptr6.cast_mut();
+                                      } },
+                                    };}
+                                  }
+                                  *ptr5.add(::core::mem::size_of::<*const u8>()).cast::<usize>() = len7;
+                                  *ptr5.add(0).cast::<*mut u8>() = result7;
+                                  ptr5
+                                } }
+                                #[doc(hidden)]
+                                #[allow(non_snake_case)]
+                                pub unsafe fn __post_return_add_everywhere<T_: Guest>(arg0: *mut u8,) { unsafe {
+                                  let l0 = *arg0.add(0).cast::<*mut u8>();
+                                  let l1 = *arg0.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
+                                  let base5 = l0;
+                                  let len5 = l1;
+                                  for i in 0..len5 {
+                                    let base = base5.add(i * (8+2*::core::mem::size_of::<*const u8>()));
+                                    {
+                                      let l2 = i32::from(*base.add(0).cast::<u8>());
+                                      match l2 {
+                                        0 => (),
+                                        _ => {
+                                          let l3 = *base.add(8).cast::<*mut u8>();
+                                          let l4 = *base.add(8+1*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                                          _rt::cabi_dealloc(l3, l4, 1);
+                                        },
+                                      }
+                                    }
+                                  }
+                                  _rt::cabi_dealloc(base5, len5 * (8+2*::core::mem::size_of::<*const u8>()), 8);
+                                } }
+                                #[doc(hidden)]
+                                #[allow(non_snake_case, unused_unsafe)]
+                                pub unsafe fn _export_begin_add_cabi<T_: Guest>(arg0: *mut u8,arg1: usize,arg2: i64,) { unsafe {#[cfg(target_arch="wasm32")]
+                                _rt::run_ctors_once();{
+                                  let len0 = arg1;
+                                  let bytes0 = _rt::Vec::from_raw_parts(arg0.cast(), len0, len0);
+                                  T_::begin_add(_rt::string_lift(bytes0), arg2 as u64)
+                                };
                               } }
                               #[doc(hidden)]
                               #[allow(non_snake_case, unused_unsafe)]
-                              pub unsafe fn _export_schedule_add_cabi<T_: Guest>(arg0: *mut u8,arg1: usize,arg2: i64,arg3: i64,) { unsafe {#[cfg(target_arch="wasm32")]
-                              _rt::run_ctors_once();{
-                                let len0 = arg1;
-                                let bytes0 = _rt::Vec::from_raw_parts(arg0.cast(), len0, len0);
-                                T_::schedule_add(_rt::string_lift(bytes0), arg2 as u64, arg3 as u64)
+                              pub unsafe fn _export_add_along_cabi<T_: Guest>(arg0: *mut u8,arg1: usize,arg2: i64,) -> *mut u8 { unsafe {#[cfg(target_arch="wasm32")]
+                              _rt::run_ctors_once();let result4 = {
+                                let base3 = arg0;
+                                let len3 = arg1;
+                                let mut result3 = _rt::Vec::with_capacity(len3);
+                                for i in 0..len3 {
+                                  let base = base3.add(i * (2*::core::mem::size_of::<*const u8>()));
+                                  let e3 = {
+                                    let l0 = *base.add(0).cast::<*mut u8>();
+                                    let l1 = *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
+                                    let len2 = l1;
+                                    let bytes2 = _rt::Vec::from_raw_parts(l0.cast(), len2, len2);
+
+                                    _rt::string_lift(bytes2)
+                                  };
+                                  result3.push(e3);
+                                }
+                                _rt::cabi_dealloc(base3, len3 * (2*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>());
+                                T_::add_along(result3, arg2 as u64)
                               };
+                              let ptr5 = (&raw mut _RET_AREA.0).cast::<u8>();
+                              match result4 {
+                                Ok(e) => { {
+                                  *ptr5.add(0).cast::<u8>() = (0i32) as u8;
+                                  let vec6 = <_ as Into<_rt::Vec<_>>>::into(e).into_boxed_slice();
+                                  let ptr6 = vec6.as_ptr().cast::<u8>();
+                                  let len6 = vec6.len();
+                                  ::core::mem::forget(vec6);
+                                  *ptr5.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>() = len6;
+                                  *ptr5.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = ptr6.cast_mut();
+                                } },
+                                Err(e) => { {
+                                  *ptr5.add(0).cast::<u8>() = (1i32) as u8;
+                                  let vec7 = (e.into_bytes()).into_boxed_slice();
+                                  let ptr7 = vec7.as_ptr().cast::<u8>();
+                                  let len7 = vec7.len();
+                                  ::core::mem::forget(vec7);
+                                  *ptr5.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>() = len7;
+                                  *ptr5.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = ptr7.cast_mut();
+                                } },
+                              };ptr5
+                            } }
+                            #[doc(hidden)]
+                            #[allow(non_snake_case)]
+                            pub unsafe fn __post_return_add_along<T_: Guest>(arg0: *mut u8,) { unsafe {
+                              let l0 = i32::from(*arg0.add(0).cast::<u8>());
+                              match l0 {
+                                0 => {
+                                  let l1 = *arg0.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                                  let l2 = *arg0.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                                  let base3 = l1;
+                                  let len3 = l2;
+                                  _rt::cabi_dealloc(base3, len3 * 8, 8);
+                                },
+                                _ => {
+                                  let l4 = *arg0.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                                  let l5 = *arg0.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                                  _rt::cabi_dealloc(l4, l5, 1);
+                                },
+                              }
                             } }
                             #[doc(hidden)]
                             #[allow(non_snake_case, unused_unsafe)]
-                            pub unsafe fn _export_schedule_and_cancel_cabi<T_: Guest>(arg0: *mut u8,arg1: usize,arg2: i64,arg3: i64,) { unsafe {#[cfg(target_arch="wasm32")]
+                            pub unsafe fn _export_schedule_add_cabi<T_: Guest>(arg0: *mut u8,arg1: usize,arg2: i64,arg3: i64,) { unsafe {#[cfg(target_arch="wasm32")]
                             _rt::run_ctors_once();{
                               let len0 = arg1;
                               let bytes0 = _rt::Vec::from_raw_parts(arg0.cast(), len0, len0);
-                              T_::schedule_and_cancel(_rt::string_lift(bytes0), arg2 as u64, arg3 as u64)
+                              T_::schedule_add(_rt::string_lift(bytes0), arg2 as u64, arg3 as u64)
                             };
                           } }
                           #[doc(hidden)]
                           #[allow(non_snake_case, unused_unsafe)]
-                          pub unsafe fn _export_count_there_cabi<T_: Guest>(arg0: *mut u8,arg1: usize,arg2: i64,) -> *mut u8 { unsafe {#[cfg(target_arch="wasm32")]
-                          _rt::run_ctors_once();let result1 = {
+                          pub unsafe fn _export_schedule_and_cancel_cabi<T_: Guest>(arg0: *mut u8,arg1: usize,arg2: i64,arg3: i64,) { unsafe {#[cfg(target_arch="wasm32")]
+                          _rt::run_ctors_once();{
                             let len0 = arg1;
                             let bytes0 = _rt::Vec::from_raw_parts(arg0.cast(), len0, len0);
-                            T_::count_there(_rt::string_lift(bytes0), arg2 as u64)
+                            T_::schedule_and_cancel(_rt::string_lift(bytes0), arg2 as u64, arg3 as u64)
                           };
-                          let ptr2 = (&raw mut _RET_AREA.0).cast::<u8>();
-                          match result1 {
-                            Ok(e) => { {
-                              *ptr2.add(0).cast::<u8>() = (0i32) as u8;
-                              let vec3 = <_ as Into<_rt::Vec<_>>>::into(e).into_boxed_slice();
-                              let ptr3 = vec3.as_ptr().cast::<u8>();
-                              let len3 = vec3.len();
-                              ::core::mem::forget(vec3);
-                              *ptr2.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>() = len3;
-                              *ptr2.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = ptr3.cast_mut();
-                            } },
-                            Err(e) => { {
-                              *ptr2.add(0).cast::<u8>() = (1i32) as u8;
-                              let vec4 = (e.into_bytes()).into_boxed_slice();
-                              let ptr4 = vec4.as_ptr().cast::<u8>();
-                              let len4 = vec4.len();
-                              ::core::mem::forget(vec4);
-                              *ptr2.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>() = len4;
-                              *ptr2.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = ptr4.cast_mut();
-                            } },
-                          };ptr2
-                        } }
-                        #[doc(hidden)]
-                        #[allow(non_snake_case)]
-                        pub unsafe fn __post_return_count_there<T_: Guest>(arg0: *mut u8,) { unsafe {
-                          let l0 = i32::from(*arg0.add(0).cast::<u8>());
-                          match l0 {
-                            0 => {
-                              let l1 = *arg0.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
-                              let l2 = *arg0.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>();
-                              let base3 = l1;
-                              let len3 = l2;
-                              _rt::cabi_dealloc(base3, len3 * 8, 8);
-                            },
-                            _ => {
-                              let l4 = *arg0.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
-                              let l5 = *arg0.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>();
-                              _rt::cabi_dealloc(l4, l5, 1);
-                            },
-                          }
                         } }
                         #[doc(hidden)]
                         #[allow(non_snake_case, unused_unsafe)]
-                        pub unsafe fn _export_constructor_tally_cabi<T_: GuestTally>(arg0: i64,) -> i32 { unsafe {#[cfg(target_arch="wasm32")]
-                        _rt::run_ctors_once();let result0 = {
-                          Tally::new(T_::new(arg0 as u64))
+                        pub unsafe fn _export_count_there_cabi<T_: Guest>(arg0: *mut u8,arg1: usize,arg2: i64,) -> *mut u8 { unsafe {#[cfg(target_arch="wasm32")]
+                        _rt::run_ctors_once();let result1 = {
+                          let len0 = arg1;
+                          let bytes0 = _rt::Vec::from_raw_parts(arg0.cast(), len0, len0);
+                          T_::count_there(_rt::string_lift(bytes0), arg2 as u64)
                         };
-                        (result0).take_handle() as i32
+                        let ptr2 = (&raw mut _RET_AREA.0).cast::<u8>();
+                        match result1 {
+                          Ok(e) => { {
+                            *ptr2.add(0).cast::<u8>() = (0i32) as u8;
+                            let vec3 = <_ as Into<_rt::Vec<_>>>::into(e).into_boxed_slice();
+                            let ptr3 = vec3.as_ptr().cast::<u8>();
+                            let len3 = vec3.len();
+                            ::core::mem::forget(vec3);
+                            *ptr2.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>() = len3;
+                            *ptr2.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = ptr3.cast_mut();
+                          } },
+                          Err(e) => { {
+                            *ptr2.add(0).cast::<u8>() = (1i32) as u8;
+                            let vec4 = (e.into_bytes()).into_boxed_slice();
+                            let ptr4 = vec4.as_ptr().cast::<u8>();
+                            let len4 = vec4.len();
+                            ::core::mem::forget(vec4);
+                            *ptr2.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>() = len4;
+                            *ptr2.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = ptr4.cast_mut();
+                          } },
+                        };ptr2
+                      } }
+                      #[doc(hidden)]
+                      #[allow(non_snake_case)]
+                      pub unsafe fn __post_return_count_there<T_: Guest>(arg0: *mut u8,) { unsafe {
+                        let l0 = i32::from(*arg0.add(0).cast::<u8>());
+                        match l0 {
+                          0 => {
+                            let l1 = *arg0.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                            let l2 = *arg0.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                            let base3 = l1;
+                            let len3 = l2;
+                            _rt::cabi_dealloc(base3, len3 * 8, 8);
+                          },
+                          _ => {
+                            let l4 = *arg0.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                            let l5 = *arg0.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                            _rt::cabi_dealloc(l4, l5, 1);
+                          },
+                        }
                       } }
                       #[doc(hidden)]
                       #[allow(non_snake_case, unused_unsafe)]
-                      pub unsafe fn _export_method_tally_inc_by_cabi<T_: GuestTally>(arg0: *mut u8,arg1: i64,) -> i64 { unsafe {#[cfg(target_arch="wasm32")]
+                      pub unsafe fn _export_constructor_tally_cabi<T_: GuestTally>(arg0: i64,) -> i32 { unsafe {#[cfg(target_arch="wasm32")]
                       _rt::run_ctors_once();let result0 = {
-                        T_::inc_by(TallyBorrow::lift(core::ptr::with_exposed_provenance(arg0 as u32 as usize)).get(), arg1 as u64)
+                        Tally::new(T_::new(arg0 as u64))
                       };
-                      _rt::as_i64(result0)
+                      (result0).take_handle() as i32
                     } }
                     #[doc(hidden)]
                     #[allow(non_snake_case, unused_unsafe)]
-                    pub unsafe fn _export_tallies_cabi<T_: Guest>() -> i64 { unsafe {#[cfg(target_arch="wasm32")]
+                    pub unsafe fn _export_method_tally_inc_by_cabi<T_: GuestTally>(arg0: *mut u8,arg1: i64,) -> i64 { unsafe {#[cfg(target_arch="wasm32")]
                     _rt::run_ctors_once();let result0 = {
-                      T_::tallies()
+                      T_::inc_by(TallyBorrow::lift(core::ptr::with_exposed_provenance(arg0 as u32 as usize)).get(), arg1 as u64)
                     };
                     _rt::as_i64(result0)
                   } }
-                  pub trait Guest {
-                    type Tally: GuestTally;
-                    /// Adds to the worker's own number and returns it.
-                    #[allow(async_fn_in_trait)]
-                    fn add(by: u64,) -> u64;
-                    /// The same, after a while.
-                    #[allow(async_fn_in_trait)]
-                    fn slow_add(ms: u64,by: u64,) -> u64;
-                    #[allow(async_fn_in_trait)]
-                    fn value() -> u64;
-                    #[allow(async_fn_in_trait)]
-                    fn boom() -> ();
-                    #[allow(async_fn_in_trait)]
-                    fn env() -> _rt::Vec::<(_rt::String,_rt::String,)>;
-                    #[allow(async_fn_in_trait)]
-                    fn mix(shape: Shape,colour: Colour,access: Access,deep: _rt::Vec::<(i8,::core::option::Option<char>,)>,) -> _rt::String;
-                    /// Adds at another worker and waits.
-                    #[allow(async_fn_in_trait)]
-                    fn call_add(target: _rt::String,by: u64,) -> ::core::result::Result<u64,_rt::String>;
-                    #[allow(async_fn_in_trait)]
-                    fn call_slow_add(target: _rt::String,ms: u64,by: u64,) -> ::core::result::Result<u64,_rt::String>;
-                    /// Calls a function that has no parameters.
-                    #[allow(async_fn_in_trait)]
-                    fn call(target: _rt::String,function: _rt::String,) -> ::core::result::Result<(),_rt::String>;
-                    #[allow(async_fn_in_trait)]
-                    fn call_mix(target: _rt::String,) -> ::core::result::Result<_rt::String,_rt::String>;
-                    /// Calls a worker that has no name of its own; returns what it says of its environment.
-                    #[allow(async_fn_in_trait)]
-                    fn call_ephemeral() -> ::core::result::Result<(),_rt::String>;
-                    /// Queues an addition at another worker.
-                    #[allow(async_fn_in_trait)]
-                    fn send_add(target: _rt::String,by: u64,) -> ::core::result::Result<(),_rt::String>;
-                    /// Adds at all of them at the same time.
-                    #[allow(async_fn_in_trait)]
-                    fn add_everywhere(targets: _rt::Vec::<_rt::String>,by: u64,) -> _rt::Vec::<::core::result::Result<u64,_rt::String>>;
-                    /// Begins to add at another worker and does not wait.
-                    #[allow(async_fn_in_trait)]
-                    fn begin_add(target: _rt::String,by: u64,) -> ();
-                    /// Adds to the own number, then at the first of the path, which goes on with the rest. Returns all numbers.
-                    #[allow(async_fn_in_trait)]
-                    fn add_along(path: _rt::Vec::<_rt::String>,by: u64,) -> ::core::result::Result<_rt::Vec::<u64>,_rt::String>;
-                    /// Has an addition made after a while.
-                    #[allow(async_fn_in_trait)]
-                    fn schedule_add(target: _rt::String,ms: u64,by: u64,) -> ();
-                    #[allow(async_fn_in_trait)]
-                    fn schedule_and_cancel(target: _rt::String,ms: u64,by: u64,) -> ();
-                    /// Makes a tally at another worker, adds to it twice and drops it.
-                    #[allow(async_fn_in_trait)]
-                    fn count_there(target: _rt::String,by: u64,) -> ::core::result::Result<_rt::Vec::<u64>,_rt::String>;
-                    /// Tallies that live in this worker.
-                    #[allow(async_fn_in_trait)]
-                    fn tallies() -> u64;
-                  }
-                  pub trait GuestTally: wit_bindgen::rt::Resource {
-
-                    #[doc(hidden)]
-                    unsafe fn _resource_new(val: *mut u8) -> u32
-                    where Self: Sized
-                    {
-                      
-                      #[cfg(target_arch = "wasm32")]
-                      #[link(wasm_import_module = "[export]test:rpc/api@0.1.0")]
-                      unsafe extern "C" {
-                        #[link_name = "[resource-new]tally"]
-                        fn new(_: *mut u8, ) -> i32;
-                      }
-
-                      #[cfg(not(target_arch = "wasm32"))]
-                      unsafe extern "C" fn new(_: *mut u8, ) -> i32 { unreachable!() }
-                      
-                      unsafe { new(val) as u32 }
-                    }
-
-                    #[doc(hidden)]
-                    fn _resource_rep(handle: u32) -> *mut u8
-                    where Self: Sized
-                    {
-                      
-                      #[cfg(target_arch = "wasm32")]
-                      #[link(wasm_import_module = "[export]test:rpc/api@0.1.0")]
-                      unsafe extern "C" {
-                        #[link_name = "[resource-rep]tally"]
-                        fn rep(_: i32, ) -> *mut u8;
-                      }
-
-                      #[cfg(not(target_arch = "wasm32"))]
-                      unsafe extern "C" fn rep(_: i32, ) -> *mut u8 { unreachable!() }
-                      
-                      unsafe { rep(handle as i32) }
-                    }
-
-                    
-
-                    /// Place this resource's representation into a location with a stable pointer,
-                    /// returning a pointer to that location.
-                    ///
-                    /// This method is used to place `val` on the heap, for example, or possibly in
-                    /// an arena. The returned pointer must remain valid for the lifetime of this
-                    /// resource. The default implementation of this metho will place `val` onto the
-                    /// heap with `Box`. The returned pointer will be deallocated by the sibling
-                    /// `resource_from_raw_` function.
-                    ///
-                    /// # Safety
-                    ///
-                    /// Note that this method is not `unsafe` to call, but it is `unsafe` to
-                    /// define. When overriding this method you must additionally override the
-                    /// `resource_from_raw_` to insert an appropriate deallocation for the returned
-                    /// pointer. In the future this might become a default associated trait bound,
-                    /// but that's not stable in Rust right now.
-                    #[doc(hidden)]
-                    unsafe fn resource_into_raw_(val: Self::Rep) -> *mut Self::Rep
-                    {
-                      _rt::Box::into_raw(_rt::Box::new(val))
-                    }
-
-                    /// Consumes and deallocates a pointer previously returned by
-                    /// `resource_into_raw_`.
-                    ///
-                    /// This function is used to deallocate resources and allocations associated
-                    /// with the allocation routine when creating a resource. The default
-                    /// implementation of this method will read `handle`'s value and deallocate it
-                    /// as a `Box`.
-                    ///
-                    /// Note that when overriding this method you'll almost surely want to override
-                    /// `resource_into_raw_` as well.
-                    ///
-                    /// # Safety
-                    ///
-                    /// This method is only safe to call with pointers previously created by
-                    /// `resource_into_raw_`. For more information see `Box::from_raw` for examples.
-                    #[doc(hidden)]
-                    unsafe fn resource_from_raw_(handle: *mut Self::Rep) -> Self::Rep
-                    {
-                      *unsafe { _rt::Box::from_raw(handle) }
-                    }
-
-                    
-                    #[allow(async_fn_in_trait)]
-                    fn new(start: u64,) -> Self;
-                    #[allow(async_fn_in_trait)]
-                    fn inc_by(&self,by: u64,) -> u64;
-                  }
                   #[doc(hidden)]
+                  #[allow(non_snake_case, unused_unsafe)]
+                  pub unsafe fn _export_tallies_cabi<T_: Guest>() -> i64 { unsafe {#[cfg(target_arch="wasm32")]
+                  _rt::run_ctors_once();let result0 = {
+                    T_::tallies()
+                  };
+                  _rt::as_i64(result0)
+                } }
+                pub trait Guest {
+                  type Tally: GuestTally;
+                  /// Adds to the worker's own number and returns it.
+                  #[allow(async_fn_in_trait)]
+                  fn add(by: u64,) -> u64;
+                  /// The same, after a while.
+                  #[allow(async_fn_in_trait)]
+                  fn slow_add(ms: u64,by: u64,) -> u64;
+                  #[allow(async_fn_in_trait)]
+                  fn value() -> u64;
+                  #[allow(async_fn_in_trait)]
+                  fn boom() -> ();
+                  #[allow(async_fn_in_trait)]
+                  fn env() -> _rt::Vec::<(_rt::String,_rt::String,)>;
+                  #[allow(async_fn_in_trait)]
+                  fn mix(shape: Shape,colour: Colour,access: Access,deep: _rt::Vec::<(i8,::core::option::Option<char>,)>,) -> _rt::String;
+                  /// Adds at another worker and waits.
+                  #[allow(async_fn_in_trait)]
+                  fn call_add(target: _rt::String,by: u64,) -> ::core::result::Result<u64,_rt::String>;
+                  #[allow(async_fn_in_trait)]
+                  fn call_slow_add(target: _rt::String,ms: u64,by: u64,) -> ::core::result::Result<u64,_rt::String>;
+                  /// Calls a function that has no parameters.
+                  #[allow(async_fn_in_trait)]
+                  fn call(target: _rt::String,function: _rt::String,) -> ::core::result::Result<(),_rt::String>;
+                  #[allow(async_fn_in_trait)]
+                  fn call_mix(target: _rt::String,) -> ::core::result::Result<_rt::String,_rt::String>;
+                  /// Calls a worker that has no name of its own; returns what it says of its environment.
+                  #[allow(async_fn_in_trait)]
+                  fn call_ephemeral() -> ::core::result::Result<(),_rt::String>;
+                  /// Calls a function of another component's worker that takes and gives a text.
+                  #[allow(async_fn_in_trait)]
+                  fn call_elsewhere(component: _rt::String,target: _rt::String,function: _rt::String,text: _rt::String,) -> ::core::result::Result<_rt::String,_rt::String>;
+                  /// Queues an addition at another worker.
+                  #[allow(async_fn_in_trait)]
+                  fn send_add(target: _rt::String,by: u64,) -> ::core::result::Result<(),_rt::String>;
+                  /// Adds at all of them at the same time.
+                  #[allow(async_fn_in_trait)]
+                  fn add_everywhere(targets: _rt::Vec::<_rt::String>,by: u64,) -> _rt::Vec::<::core::result::Result<u64,_rt::String>>;
+                  /// Begins to add at another worker and does not wait.
+                  #[allow(async_fn_in_trait)]
+                  fn begin_add(target: _rt::String,by: u64,) -> ();
+                  /// Adds to the own number, then at the first of the path, which goes on with the rest. Returns all numbers.
+                  #[allow(async_fn_in_trait)]
+                  fn add_along(path: _rt::Vec::<_rt::String>,by: u64,) -> ::core::result::Result<_rt::Vec::<u64>,_rt::String>;
+                  /// Has an addition made after a while.
+                  #[allow(async_fn_in_trait)]
+                  fn schedule_add(target: _rt::String,ms: u64,by: u64,) -> ();
+                  #[allow(async_fn_in_trait)]
+                  fn schedule_and_cancel(target: _rt::String,ms: u64,by: u64,) -> ();
+                  /// Makes a tally at another worker, adds to it twice and drops it.
+                  #[allow(async_fn_in_trait)]
+                  fn count_there(target: _rt::String,by: u64,) -> ::core::result::Result<_rt::Vec::<u64>,_rt::String>;
+                  /// Tallies that live in this worker.
+                  #[allow(async_fn_in_trait)]
+                  fn tallies() -> u64;
+                }
+                pub trait GuestTally: wit_bindgen::rt::Resource {
 
-                  macro_rules! __export_test_rpc_api_0_1_0_cabi{
-                    ($ty:ident with_types_in $($path_to_types:tt)*) => (const _: () = {
+                  #[doc(hidden)]
+                  unsafe fn _resource_new(val: *mut u8) -> u32
+                  where Self: Sized
+                  {
+                    
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "[export]test:rpc/api@0.1.0")]
+                    unsafe extern "C" {
+                      #[link_name = "[resource-new]tally"]
+                      fn new(_: *mut u8, ) -> i32;
+                    }
 
-                      #[unsafe(export_name = "test:rpc/api@0.1.0#add")]
-                      unsafe extern "C" fn export_add(arg0: i64,) -> i64 {
-                        unsafe { $($path_to_types)*::_export_add_cabi::<$ty>(arg0) }
-                      }
-                      #[unsafe(export_name = "test:rpc/api@0.1.0#slow-add")]
-                      unsafe extern "C" fn export_slow_add(arg0: i64,arg1: i64,) -> i64 {
-                        unsafe { $($path_to_types)*::_export_slow_add_cabi::<$ty>(arg0, arg1) }
-                      }
-                      #[unsafe(export_name = "test:rpc/api@0.1.0#value")]
-                      unsafe extern "C" fn export_value() -> i64 {
-                        unsafe { $($path_to_types)*::_export_value_cabi::<$ty>() }
-                      }
-                      #[unsafe(export_name = "test:rpc/api@0.1.0#boom")]
-                      unsafe extern "C" fn export_boom() {
-                        unsafe { $($path_to_types)*::_export_boom_cabi::<$ty>() }
-                      }
-                      #[unsafe(export_name = "test:rpc/api@0.1.0#env")]
-                      unsafe extern "C" fn export_env() -> *mut u8 {
-                        unsafe { $($path_to_types)*::_export_env_cabi::<$ty>() }
-                      }
-                      #[unsafe(export_name = "cabi_post_test:rpc/api@0.1.0#env")]
-                      unsafe extern "C" fn _post_return_env(arg0: *mut u8,) {
-                        unsafe { $($path_to_types)*::__post_return_env::<$ty>(arg0) }
-                      }
-                      #[unsafe(export_name = "test:rpc/api@0.1.0#mix")]
-                      unsafe extern "C" fn export_mix(arg0: i32,arg1: ::core::mem::MaybeUninit::<u64>,arg2: usize,arg3: *mut u8,arg4: usize,arg5: i32,arg6: i32,arg7: i32,arg8: i32,arg9: *mut u8,arg10: usize,) -> *mut u8 {
-                        unsafe { $($path_to_types)*::_export_mix_cabi::<$ty>(arg0, arg1, arg2, arg3, arg4, arg5, arg6, arg7, arg8, arg9, arg10) }
-                      }
-                      #[unsafe(export_name = "cabi_post_test:rpc/api@0.1.0#mix")]
-                      unsafe extern "C" fn _post_return_mix(arg0: *mut u8,) {
-                        unsafe { $($path_to_types)*::__post_return_mix::<$ty>(arg0) }
-                      }
-                      #[unsafe(export_name = "test:rpc/api@0.1.0#call-add")]
-                      unsafe extern "C" fn export_call_add(arg0: *mut u8,arg1: usize,arg2: i64,) -> *mut u8 {
-                        unsafe { $($path_to_types)*::_export_call_add_cabi::<$ty>(arg0, arg1, arg2) }
-                      }
-                      #[unsafe(export_name = "cabi_post_test:rpc/api@0.1.0#call-add")]
-                      unsafe extern "C" fn _post_return_call_add(arg0: *mut u8,) {
-                        unsafe { $($path_to_types)*::__post_return_call_add::<$ty>(arg0) }
-                      }
-                      #[unsafe(export_name = "test:rpc/api@0.1.0#call-slow-add")]
-                      unsafe extern "C" fn export_call_slow_add(arg0: *mut u8,arg1: usize,arg2: i64,arg3: i64,) -> *mut u8 {
-                        unsafe { $($path_to_types)*::_export_call_slow_add_cabi::<$ty>(arg0, arg1, arg2, arg3) }
-                      }
-                      #[unsafe(export_name = "cabi_post_test:rpc/api@0.1.0#call-slow-add")]
-                      unsafe extern "C" fn _post_return_call_slow_add(arg0: *mut u8,) {
-                        unsafe { $($path_to_types)*::__post_return_call_slow_add::<$ty>(arg0) }
-                      }
-                      #[unsafe(export_name = "test:rpc/api@0.1.0#call")]
-                      unsafe extern "C" fn export_call(arg0: *mut u8,arg1: usize,arg2: *mut u8,arg3: usize,) -> *mut u8 {
-                        unsafe { $($path_to_types)*::_export_call_cabi::<$ty>(arg0, arg1, arg2, arg3) }
-                      }
-                      #[unsafe(export_name = "cabi_post_test:rpc/api@0.1.0#call")]
-                      unsafe extern "C" fn _post_return_call(arg0: *mut u8,) {
-                        unsafe { $($path_to_types)*::__post_return_call::<$ty>(arg0) }
-                      }
-                      #[unsafe(export_name = "test:rpc/api@0.1.0#call-mix")]
-                      unsafe extern "C" fn export_call_mix(arg0: *mut u8,arg1: usize,) -> *mut u8 {
-                        unsafe { $($path_to_types)*::_export_call_mix_cabi::<$ty>(arg0, arg1) }
-                      }
-                      #[unsafe(export_name = "cabi_post_test:rpc/api@0.1.0#call-mix")]
-                      unsafe extern "C" fn _post_return_call_mix(arg0: *mut u8,) {
-                        unsafe { $($path_to_types)*::__post_return_call_mix::<$ty>(arg0) }
-                      }
-                      #[unsafe(export_name = "test:rpc/api@0.1.0#call-ephemeral")]
-                      unsafe extern "C" fn export_call_ephemeral() -> *mut u8 {
-                        unsafe { $($path_to_types)*::_export_call_ephemeral_cabi::<$ty>() }
-                      }
-                      #[unsafe(export_name = "cabi_post_test:rpc/api@0.1.0#call-ephemeral")]
-                      unsafe extern "C" fn _post_return_call_ephemeral(arg0: *mut u8,) {
-                        unsafe { $($path_to_types)*::__post_return_call_ephemeral::<$ty>(arg0) }
-                      }
-                      #[unsafe(export_name = "test:rpc/api@0.1.0#send-add")]
-                      unsafe extern "C" fn export_send_add(arg0: *mut u8,arg1: usize,arg2: i64,) -> *mut u8 {
-                        unsafe { $($path_to_types)*::_export_send_add_cabi::<$ty>(arg0, arg1, arg2) }
-                      }
-                      #[unsafe(export_name = "cabi_post_test:rpc/api@0.1.0#send-add")]
-                      unsafe extern "C" fn _post_return_send_add(arg0: *mut u8,) {
-                        unsafe { $($path_to_types)*::__post_return_send_add::<$ty>(arg0) }
-                      }
-                      #[unsafe(export_name = "test:rpc/api@0.1.0#add-everywhere")]
-                      unsafe extern "C" fn export_add_everywhere(arg0: *mut u8,arg1: usize,arg2: i64,) -> *mut u8 {
-                        unsafe { $($path_to_types)*::_export_add_everywhere_cabi::<$ty>(arg0, arg1, arg2) }
-                      }
-                      #[unsafe(export_name = "cabi_post_test:rpc/api@0.1.0#add-everywhere")]
-                      unsafe extern "C" fn _post_return_add_everywhere(arg0: *mut u8,) {
-                        unsafe { $($path_to_types)*::__post_return_add_everywhere::<$ty>(arg0) }
-                      }
-                      #[unsafe(export_name = "test:rpc/api@0.1.0#begin-add")]
-                      unsafe extern "C" fn export_begin_add(arg0: *mut u8,arg1: usize,arg2: i64,) {
-                        unsafe { $($path_to_types)*::_export_begin_add_cabi::<$ty>(arg0, arg1, arg2) }
-                      }
-                      #[unsafe(export_name = "test:rpc/api@0.1.0#add-along")]
-                      unsafe extern "C" fn export_add_along(arg0: *mut u8,arg1: usize,arg2: i64,) -> *mut u8 {
-                        unsafe { $($path_to_types)*::_export_add_along_cabi::<$ty>(arg0, arg1, arg2) }
-                      }
-                      #[unsafe(export_name = "cabi_post_test:rpc/api@0.1.0#add-along")]
-                      unsafe extern "C" fn _post_return_add_along(arg0: *mut u8,) {
-                        unsafe { $($path_to_types)*::__post_return_add_along::<$ty>(arg0) }
-                      }
-                      #[unsafe(export_name = "test:rpc/api@0.1.0#schedule-add")]
-                      unsafe extern "C" fn export_schedule_add(arg0: *mut u8,arg1: usize,arg2: i64,arg3: i64,) {
-                        unsafe { $($path_to_types)*::_export_schedule_add_cabi::<$ty>(arg0, arg1, arg2, arg3) }
-                      }
-                      #[unsafe(export_name = "test:rpc/api@0.1.0#schedule-and-cancel")]
-                      unsafe extern "C" fn export_schedule_and_cancel(arg0: *mut u8,arg1: usize,arg2: i64,arg3: i64,) {
-                        unsafe { $($path_to_types)*::_export_schedule_and_cancel_cabi::<$ty>(arg0, arg1, arg2, arg3) }
-                      }
-                      #[unsafe(export_name = "test:rpc/api@0.1.0#count-there")]
-                      unsafe extern "C" fn export_count_there(arg0: *mut u8,arg1: usize,arg2: i64,) -> *mut u8 {
-                        unsafe { $($path_to_types)*::_export_count_there_cabi::<$ty>(arg0, arg1, arg2) }
-                      }
-                      #[unsafe(export_name = "cabi_post_test:rpc/api@0.1.0#count-there")]
-                      unsafe extern "C" fn _post_return_count_there(arg0: *mut u8,) {
-                        unsafe { $($path_to_types)*::__post_return_count_there::<$ty>(arg0) }
-                      }
-                      #[unsafe(export_name = "test:rpc/api@0.1.0#[constructor]tally")]
-                      unsafe extern "C" fn export_constructor_tally(arg0: i64,) -> i32 {
-                        unsafe { $($path_to_types)*::_export_constructor_tally_cabi::<<$ty as $($path_to_types)*::Guest>::Tally>(arg0) }
-                      }
-                      #[unsafe(export_name = "test:rpc/api@0.1.0#[method]tally.inc-by")]
-                      unsafe extern "C" fn export_method_tally_inc_by(arg0: *mut u8,arg1: i64,) -> i64 {
-                        unsafe { $($path_to_types)*::_export_method_tally_inc_by_cabi::<<$ty as $($path_to_types)*::Guest>::Tally>(arg0, arg1) }
-                      }
-                      #[unsafe(export_name = "test:rpc/api@0.1.0#tallies")]
-                      unsafe extern "C" fn export_tallies() -> i64 {
-                        unsafe { $($path_to_types)*::_export_tallies_cabi::<$ty>() }
-                      }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn new(_: *mut u8, ) -> i32 { unreachable!() }
+                    
+                    unsafe { new(val) as u32 }
+                  }
 
-                      const _: () = {
-                        #[doc(hidden)]
-                        #[unsafe(export_name = "test:rpc/api@0.1.0#[dtor]tally")]
-                        #[allow(non_snake_case)]
-                        unsafe extern "C" fn dtor(rep: *mut u8) {
-                          unsafe {
-                            $($path_to_types)*::Tally::dtor::<
-                            <$ty as $($path_to_types)*::Guest>::Tally
-                            >(rep)
-                          }
+                  #[doc(hidden)]
+                  fn _resource_rep(handle: u32) -> *mut u8
+                  where Self: Sized
+                  {
+                    
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "[export]test:rpc/api@0.1.0")]
+                    unsafe extern "C" {
+                      #[link_name = "[resource-rep]tally"]
+                      fn rep(_: i32, ) -> *mut u8;
+                    }
+
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn rep(_: i32, ) -> *mut u8 { unreachable!() }
+                    
+                    unsafe { rep(handle as i32) }
+                  }
+
+                  
+
+                  /// Place this resource's representation into a location with a stable pointer,
+                  /// returning a pointer to that location.
+                  ///
+                  /// This method is used to place `val` on the heap, for example, or possibly in
+                  /// an arena. The returned pointer must remain valid for the lifetime of this
+                  /// resource. The default implementation of this metho will place `val` onto the
+                  /// heap with `Box`. The returned pointer will be deallocated by the sibling
+                  /// `resource_from_raw_` function.
+                  ///
+                  /// # Safety
+                  ///
+                  /// Note that this method is not `unsafe` to call, but it is `unsafe` to
+                  /// define. When overriding this method you must additionally override the
+                  /// `resource_from_raw_` to insert an appropriate deallocation for the returned
+                  /// pointer. In the future this might become a default associated trait bound,
+                  /// but that's not stable in Rust right now.
+                  #[doc(hidden)]
+                  unsafe fn resource_into_raw_(val: Self::Rep) -> *mut Self::Rep
+                  {
+                    _rt::Box::into_raw(_rt::Box::new(val))
+                  }
+
+                  /// Consumes and deallocates a pointer previously returned by
+                  /// `resource_into_raw_`.
+                  ///
+                  /// This function is used to deallocate resources and allocations associated
+                  /// with the allocation routine when creating a resource. The default
+                  /// implementation of this method will read `handle`'s value and deallocate it
+                  /// as a `Box`.
+                  ///
+                  /// Note that when overriding this method you'll almost surely want to override
+                  /// `resource_into_raw_` as well.
+                  ///
+                  /// # Safety
+                  ///
+                  /// This method is only safe to call with pointers previously created by
+                  /// `resource_into_raw_`. For more information see `Box::from_raw` for examples.
+                  #[doc(hidden)]
+                  unsafe fn resource_from_raw_(handle: *mut Self::Rep) -> Self::Rep
+                  {
+                    *unsafe { _rt::Box::from_raw(handle) }
+                  }
+
+                  
+                  #[allow(async_fn_in_trait)]
+                  fn new(start: u64,) -> Self;
+                  #[allow(async_fn_in_trait)]
+                  fn inc_by(&self,by: u64,) -> u64;
+                }
+                #[doc(hidden)]
+
+                macro_rules! __export_test_rpc_api_0_1_0_cabi{
+                  ($ty:ident with_types_in $($path_to_types:tt)*) => (const _: () = {
+
+                    #[unsafe(export_name = "test:rpc/api@0.1.0#add")]
+                    unsafe extern "C" fn export_add(arg0: i64,) -> i64 {
+                      unsafe { $($path_to_types)*::_export_add_cabi::<$ty>(arg0) }
+                    }
+                    #[unsafe(export_name = "test:rpc/api@0.1.0#slow-add")]
+                    unsafe extern "C" fn export_slow_add(arg0: i64,arg1: i64,) -> i64 {
+                      unsafe { $($path_to_types)*::_export_slow_add_cabi::<$ty>(arg0, arg1) }
+                    }
+                    #[unsafe(export_name = "test:rpc/api@0.1.0#value")]
+                    unsafe extern "C" fn export_value() -> i64 {
+                      unsafe { $($path_to_types)*::_export_value_cabi::<$ty>() }
+                    }
+                    #[unsafe(export_name = "test:rpc/api@0.1.0#boom")]
+                    unsafe extern "C" fn export_boom() {
+                      unsafe { $($path_to_types)*::_export_boom_cabi::<$ty>() }
+                    }
+                    #[unsafe(export_name = "test:rpc/api@0.1.0#env")]
+                    unsafe extern "C" fn export_env() -> *mut u8 {
+                      unsafe { $($path_to_types)*::_export_env_cabi::<$ty>() }
+                    }
+                    #[unsafe(export_name = "cabi_post_test:rpc/api@0.1.0#env")]
+                    unsafe extern "C" fn _post_return_env(arg0: *mut u8,) {
+                      unsafe { $($path_to_types)*::__post_return_env::<$ty>(arg0) }
+                    }
+                    #[unsafe(export_name = "test:rpc/api@0.1.0#mix")]
+                    unsafe extern "C" fn export_mix(arg0: i32,arg1: ::core::mem::MaybeUninit::<u64>,arg2: usize,arg3: *mut u8,arg4: usize,arg5: i32,arg6: i32,arg7: i32,arg8: i32,arg9: *mut u8,arg10: usize,) -> *mut u8 {
+                      unsafe { $($path_to_types)*::_export_mix_cabi::<$ty>(arg0, arg1, arg2, arg3, arg4, arg5, arg6, arg7, arg8, arg9, arg10) }
+                    }
+                    #[unsafe(export_name = "cabi_post_test:rpc/api@0.1.0#mix")]
+                    unsafe extern "C" fn _post_return_mix(arg0: *mut u8,) {
+                      unsafe { $($path_to_types)*::__post_return_mix::<$ty>(arg0) }
+                    }
+                    #[unsafe(export_name = "test:rpc/api@0.1.0#call-add")]
+                    unsafe extern "C" fn export_call_add(arg0: *mut u8,arg1: usize,arg2: i64,) -> *mut u8 {
+                      unsafe { $($path_to_types)*::_export_call_add_cabi::<$ty>(arg0, arg1, arg2) }
+                    }
+                    #[unsafe(export_name = "cabi_post_test:rpc/api@0.1.0#call-add")]
+                    unsafe extern "C" fn _post_return_call_add(arg0: *mut u8,) {
+                      unsafe { $($path_to_types)*::__post_return_call_add::<$ty>(arg0) }
+                    }
+                    #[unsafe(export_name = "test:rpc/api@0.1.0#call-slow-add")]
+                    unsafe extern "C" fn export_call_slow_add(arg0: *mut u8,arg1: usize,arg2: i64,arg3: i64,) -> *mut u8 {
+                      unsafe { $($path_to_types)*::_export_call_slow_add_cabi::<$ty>(arg0, arg1, arg2, arg3) }
+                    }
+                    #[unsafe(export_name = "cabi_post_test:rpc/api@0.1.0#call-slow-add")]
+                    unsafe extern "C" fn _post_return_call_slow_add(arg0: *mut u8,) {
+                      unsafe { $($path_to_types)*::__post_return_call_slow_add::<$ty>(arg0) }
+                    }
+                    #[unsafe(export_name = "test:rpc/api@0.1.0#call")]
+                    unsafe extern "C" fn export_call(arg0: *mut u8,arg1: usize,arg2: *mut u8,arg3: usize,) -> *mut u8 {
+                      unsafe { $($path_to_types)*::_export_call_cabi::<$ty>(arg0, arg1, arg2, arg3) }
+                    }
+                    #[unsafe(export_name = "cabi_post_test:rpc/api@0.1.0#call")]
+                    unsafe extern "C" fn _post_return_call(arg0: *mut u8,) {
+                      unsafe { $($path_to_types)*::__post_return_call::<$ty>(arg0) }
+                    }
+                    #[unsafe(export_name = "test:rpc/api@0.1.0#call-mix")]
+                    unsafe extern "C" fn export_call_mix(arg0: *mut u8,arg1: usize,) -> *mut u8 {
+                      unsafe { $($path_to_types)*::_export_call_mix_cabi::<$ty>(arg0, arg1) }
+                    }
+                    #[unsafe(export_name = "cabi_post_test:rpc/api@0.1.0#call-mix")]
+                    unsafe extern "C" fn _post_return_call_mix(arg0: *mut u8,) {
+                      unsafe { $($path_to_types)*::__post_return_call_mix::<$ty>(arg0) }
+                    }
+                    #[unsafe(export_name = "test:rpc/api@0.1.0#call-ephemeral")]
+                    unsafe extern "C" fn export_call_ephemeral() -> *mut u8 {
+                      unsafe { $($path_to_types)*::_export_call_ephemeral_cabi::<$ty>() }
+                    }
+                    #[unsafe(export_name = "cabi_post_test:rpc/api@0.1.0#call-ephemeral")]
+                    unsafe extern "C" fn _post_return_call_ephemeral(arg0: *mut u8,) {
+                      unsafe { $($path_to_types)*::__post_return_call_ephemeral::<$ty>(arg0) }
+                    }
+                    #[unsafe(export_name = "test:rpc/api@0.1.0#call-elsewhere")]
+                    unsafe extern "C" fn export_call_elsewhere(arg0: *mut u8,arg1: usize,arg2: *mut u8,arg3: usize,arg4: *mut u8,arg5: usize,arg6: *mut u8,arg7: usize,) -> *mut u8 {
+                      unsafe { $($path_to_types)*::_export_call_elsewhere_cabi::<$ty>(arg0, arg1, arg2, arg3, arg4, arg5, arg6, arg7) }
+                    }
+                    #[unsafe(export_name = "cabi_post_test:rpc/api@0.1.0#call-elsewhere")]
+                    unsafe extern "C" fn _post_return_call_elsewhere(arg0: *mut u8,) {
+                      unsafe { $($path_to_types)*::__post_return_call_elsewhere::<$ty>(arg0) }
+                    }
+                    #[unsafe(export_name = "test:rpc/api@0.1.0#send-add")]
+                    unsafe extern "C" fn export_send_add(arg0: *mut u8,arg1: usize,arg2: i64,) -> *mut u8 {
+                      unsafe { $($path_to_types)*::_export_send_add_cabi::<$ty>(arg0, arg1, arg2) }
+                    }
+                    #[unsafe(export_name = "cabi_post_test:rpc/api@0.1.0#send-add")]
+                    unsafe extern "C" fn _post_return_send_add(arg0: *mut u8,) {
+                      unsafe { $($path_to_types)*::__post_return_send_add::<$ty>(arg0) }
+                    }
+                    #[unsafe(export_name = "test:rpc/api@0.1.0#add-everywhere")]
+                    unsafe extern "C" fn export_add_everywhere(arg0: *mut u8,arg1: usize,arg2: i64,) -> *mut u8 {
+                      unsafe { $($path_to_types)*::_export_add_everywhere_cabi::<$ty>(arg0, arg1, arg2) }
+                    }
+                    #[unsafe(export_name = "cabi_post_test:rpc/api@0.1.0#add-everywhere")]
+                    unsafe extern "C" fn _post_return_add_everywhere(arg0: *mut u8,) {
+                      unsafe { $($path_to_types)*::__post_return_add_everywhere::<$ty>(arg0) }
+                    }
+                    #[unsafe(export_name = "test:rpc/api@0.1.0#begin-add")]
+                    unsafe extern "C" fn export_begin_add(arg0: *mut u8,arg1: usize,arg2: i64,) {
+                      unsafe { $($path_to_types)*::_export_begin_add_cabi::<$ty>(arg0, arg1, arg2) }
+                    }
+                    #[unsafe(export_name = "test:rpc/api@0.1.0#add-along")]
+                    unsafe extern "C" fn export_add_along(arg0: *mut u8,arg1: usize,arg2: i64,) -> *mut u8 {
+                      unsafe { $($path_to_types)*::_export_add_along_cabi::<$ty>(arg0, arg1, arg2) }
+                    }
+                    #[unsafe(export_name = "cabi_post_test:rpc/api@0.1.0#add-along")]
+                    unsafe extern "C" fn _post_return_add_along(arg0: *mut u8,) {
+                      unsafe { $($path_to_types)*::__post_return_add_along::<$ty>(arg0) }
+                    }
+                    #[unsafe(export_name = "test:rpc/api@0.1.0#schedule-add")]
+                    unsafe extern "C" fn export_schedule_add(arg0: *mut u8,arg1: usize,arg2: i64,arg3: i64,) {
+                      unsafe { $($path_to_types)*::_export_schedule_add_cabi::<$ty>(arg0, arg1, arg2, arg3) }
+                    }
+                    #[unsafe(export_name = "test:rpc/api@0.1.0#schedule-and-cancel")]
+                    unsafe extern "C" fn export_schedule_and_cancel(arg0: *mut u8,arg1: usize,arg2: i64,arg3: i64,) {
+                      unsafe { $($path_to_types)*::_export_schedule_and_cancel_cabi::<$ty>(arg0, arg1, arg2, arg3) }
+                    }
+                    #[unsafe(export_name = "test:rpc/api@0.1.0#count-there")]
+                    unsafe extern "C" fn export_count_there(arg0: *mut u8,arg1: usize,arg2: i64,) -> *mut u8 {
+                      unsafe { $($path_to_types)*::_export_count_there_cabi::<$ty>(arg0, arg1, arg2) }
+                    }
+                    #[unsafe(export_name = "cabi_post_test:rpc/api@0.1.0#count-there")]
+                    unsafe extern "C" fn _post_return_count_there(arg0: *mut u8,) {
+                      unsafe { $($path_to_types)*::__post_return_count_there::<$ty>(arg0) }
+                    }
+                    #[unsafe(export_name = "test:rpc/api@0.1.0#[constructor]tally")]
+                    unsafe extern "C" fn export_constructor_tally(arg0: i64,) -> i32 {
+                      unsafe { $($path_to_types)*::_export_constructor_tally_cabi::<<$ty as $($path_to_types)*::Guest>::Tally>(arg0) }
+                    }
+                    #[unsafe(export_name = "test:rpc/api@0.1.0#[method]tally.inc-by")]
+                    unsafe extern "C" fn export_method_tally_inc_by(arg0: *mut u8,arg1: i64,) -> i64 {
+                      unsafe { $($path_to_types)*::_export_method_tally_inc_by_cabi::<<$ty as $($path_to_types)*::Guest>::Tally>(arg0, arg1) }
+                    }
+                    #[unsafe(export_name = "test:rpc/api@0.1.0#tallies")]
+                    unsafe extern "C" fn export_tallies() -> i64 {
+                      unsafe { $($path_to_types)*::_export_tallies_cabi::<$ty>() }
+                    }
+
+                    const _: () = {
+                      #[doc(hidden)]
+                      #[unsafe(export_name = "test:rpc/api@0.1.0#[dtor]tally")]
+                      #[allow(non_snake_case)]
+                      unsafe extern "C" fn dtor(rep: *mut u8) {
+                        unsafe {
+                          $($path_to_types)*::Tally::dtor::<
+                          <$ty as $($path_to_types)*::Guest>::Tally
+                          >(rep)
                         }
-                      };
-                      
-                    };);
-                  }
-                  #[doc(hidden)]
-                  pub(crate) use __export_test_rpc_api_0_1_0_cabi;
-
-                  #[repr(align(8))]
-                  struct _RetArea([::core::mem::MaybeUninit::<u8>; 8+2*::core::mem::size_of::<*const u8>()]);
-                  static mut _RET_AREA: _RetArea = _RetArea([::core::mem::MaybeUninit::uninit(); 8+2*::core::mem::size_of::<*const u8>()]);
-
+                      }
+                    };
+                    
+                  };);
                 }
+                #[doc(hidden)]
+                pub(crate) use __export_test_rpc_api_0_1_0_cabi;
+
+                #[repr(align(8))]
+                struct _RetArea([::core::mem::MaybeUninit::<u8>; 8+2*::core::mem::size_of::<*const u8>()]);
+                static mut _RET_AREA: _RetArea = _RetArea([::core::mem::MaybeUninit::uninit(); 8+2*::core::mem::size_of::<*const u8>()]);
 
               }
+
             }
           }
-          mod _rt {
-            #![allow(dead_code, unused_imports, clippy::all)]
+        }
+        mod _rt {
+          #![allow(dead_code, unused_imports, clippy::all)]
 
 
-            use core::fmt;
-            use core::marker;
-            use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+          use core::fmt;
+          use core::marker;
+          use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-            /// A type which represents a component model resource, either imported or
-            /// exported into this component.
+          /// A type which represents a component model resource, either imported or
+          /// exported into this component.
+          ///
+          /// This is a low-level wrapper which handles the lifetime of the resource
+          /// (namely this has a destructor). The `T` provided defines the component model
+          /// intrinsics that this wrapper uses.
+          ///
+          /// One of the chief purposes of this type is to provide `Deref` implementations
+          /// to access the underlying data when it is owned.
+          ///
+          /// This type is primarily used in generated code for exported and imported
+          /// resources.
+          #[repr(transparent)]
+          pub struct Resource<T: WasmResource> {
+            // NB: This would ideally be `u32` but it is not. The fact that this has
+            // interior mutability is not exposed in the API of this type except for the
+            // `take_handle` method which is supposed to in theory be private.
+            //
+            // This represents, almost all the time, a valid handle value. When it's
+            // invalid it's stored as `u32::MAX`.
+            handle: AtomicU32,
+            _marker: marker::PhantomData<T>,
+          }
+
+          /// A trait which all wasm resources implement, namely providing the ability to
+          /// drop a resource.
+          ///
+          /// This generally is implemented by generated code, not user-facing code.
+          #[allow(clippy::missing_safety_doc)]
+          pub unsafe trait WasmResource {
+            /// Invokes the `[resource-drop]...` intrinsic.
+            unsafe fn drop(handle: u32);
+          }
+
+          impl<T: WasmResource> Resource<T> {
+            #[doc(hidden)]
+            pub unsafe fn from_handle(handle: u32) -> Self {
+              debug_assert!(handle != 0 && handle != u32::MAX);
+              Self {
+                handle: AtomicU32::new(handle),
+                _marker: marker::PhantomData,
+              }
+            }
+
+            /// Takes ownership of the handle owned by `resource`.
             ///
-            /// This is a low-level wrapper which handles the lifetime of the resource
-            /// (namely this has a destructor). The `T` provided defines the component model
-            /// intrinsics that this wrapper uses.
+            /// Note that this ideally would be `into_handle` taking `Resource<T>` by
+            /// ownership. The code generator does not enable that in all situations,
+            /// unfortunately, so this is provided instead.
             ///
-            /// One of the chief purposes of this type is to provide `Deref` implementations
-            /// to access the underlying data when it is owned.
-            ///
-            /// This type is primarily used in generated code for exported and imported
-            /// resources.
-            #[repr(transparent)]
-            pub struct Resource<T: WasmResource> {
-              // NB: This would ideally be `u32` but it is not. The fact that this has
-              // interior mutability is not exposed in the API of this type except for the
-              // `take_handle` method which is supposed to in theory be private.
-              //
-              // This represents, almost all the time, a valid handle value. When it's
-              // invalid it's stored as `u32::MAX`.
-              handle: AtomicU32,
-              _marker: marker::PhantomData<T>,
+            /// Also note that `take_handle` is in theory only ever called on values
+            /// owned by a generated function. For example a generated function might
+            /// take `Resource<T>` as an argument but then call `take_handle` on a
+            /// reference to that argument. In that sense the dynamic nature of
+            /// `take_handle` should only be exposed internally to generated code, not
+            /// to user code.
+            #[doc(hidden)]
+            pub fn take_handle(resource: &Resource<T>) -> u32 {
+              resource.handle.swap(u32::MAX, Relaxed)
             }
 
-            /// A trait which all wasm resources implement, namely providing the ability to
-            /// drop a resource.
-            ///
-            /// This generally is implemented by generated code, not user-facing code.
-            #[allow(clippy::missing_safety_doc)]
-            pub unsafe trait WasmResource {
-              /// Invokes the `[resource-drop]...` intrinsic.
-              unsafe fn drop(handle: u32);
+            #[doc(hidden)]
+            pub fn handle(resource: &Resource<T>) -> u32 {
+              resource.handle.load(Relaxed)
             }
+          }
 
-            impl<T: WasmResource> Resource<T> {
-              #[doc(hidden)]
-              pub unsafe fn from_handle(handle: u32) -> Self {
-                debug_assert!(handle != 0 && handle != u32::MAX);
-                Self {
-                  handle: AtomicU32::new(handle),
-                  _marker: marker::PhantomData,
-                }
-              }
+          impl<T: WasmResource> fmt::Debug for Resource<T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+              f.debug_struct("Resource")
+              .field("handle", &self.handle)
+              .finish()
+            }
+          }
 
-              /// Takes ownership of the handle owned by `resource`.
-              ///
-              /// Note that this ideally would be `into_handle` taking `Resource<T>` by
-              /// ownership. The code generator does not enable that in all situations,
-              /// unfortunately, so this is provided instead.
-              ///
-              /// Also note that `take_handle` is in theory only ever called on values
-              /// owned by a generated function. For example a generated function might
-              /// take `Resource<T>` as an argument but then call `take_handle` on a
-              /// reference to that argument. In that sense the dynamic nature of
-              /// `take_handle` should only be exposed internally to generated code, not
-              /// to user code.
-              #[doc(hidden)]
-              pub fn take_handle(resource: &Resource<T>) -> u32 {
-                resource.handle.swap(u32::MAX, Relaxed)
-              }
-
-              #[doc(hidden)]
-              pub fn handle(resource: &Resource<T>) -> u32 {
-                resource.handle.load(Relaxed)
-              }
-            }
-
-            impl<T: WasmResource> fmt::Debug for Resource<T> {
-              fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.debug_struct("Resource")
-                .field("handle", &self.handle)
-                .finish()
-              }
-            }
-
-            impl<T: WasmResource> Drop for Resource<T> {
-              fn drop(&mut self) {
-                unsafe {
-                  match self.handle.load(Relaxed) {
-                    // If this handle was "taken" then don't do anything in the
-                    // destructor.
-                    u32::MAX => {}
-
-                    // ... but otherwise do actually destroy it with the imported
-                    // component model intrinsic as defined through `T`.
-                    other => T::drop(other),
-                  }
-                }
-              }
-            }
-            pub unsafe fn bool_lift(val: u8) -> bool {
-              if cfg!(debug_assertions) {
-                match val {
-                  0 => false,
-                  1 => true,
-                  _ => panic!("invalid bool discriminant"),
-                }
-              } else {
-                val != 0
-              }
-            }
-            pub use alloc_crate::vec::Vec;
-            pub use alloc_crate::alloc;
-            pub use alloc_crate::string::String;
-
-            pub fn as_i64<T: AsI64>(t: T) -> i64 {
-              t.as_i64()
-            }
-
-            pub trait AsI64 {
-              fn as_i64(self) -> i64;
-            }
-
-            impl<'a, T: Copy + AsI64> AsI64 for &'a T {
-              fn as_i64(self) -> i64 {
-                (*self).as_i64()
-              }
-            }
-            
-            impl AsI64 for i64 {
-              #[inline]
-              fn as_i64(self) -> i64 {
-                self as i64
-              }
-            }
-            
-            impl AsI64 for u64 {
-              #[inline]
-              fn as_i64(self) -> i64 {
-                self as i64
-              }
-            }
-            
-            pub fn as_i32<T: AsI32>(t: T) -> i32 {
-              t.as_i32()
-            }
-
-            pub trait AsI32 {
-              fn as_i32(self) -> i32;
-            }
-
-            impl<'a, T: Copy + AsI32> AsI32 for &'a T {
-              fn as_i32(self) -> i32 {
-                (*self).as_i32()
-              }
-            }
-            
-            impl AsI32 for i32 {
-              #[inline]
-              fn as_i32(self) -> i32 {
-                self as i32
-              }
-            }
-            
-            impl AsI32 for u32 {
-              #[inline]
-              fn as_i32(self) -> i32 {
-                self as i32
-              }
-            }
-            
-            impl AsI32 for i16 {
-              #[inline]
-              fn as_i32(self) -> i32 {
-                self as i32
-              }
-            }
-            
-            impl AsI32 for u16 {
-              #[inline]
-              fn as_i32(self) -> i32 {
-                self as i32
-              }
-            }
-            
-            impl AsI32 for i8 {
-              #[inline]
-              fn as_i32(self) -> i32 {
-                self as i32
-              }
-            }
-            
-            impl AsI32 for u8 {
-              #[inline]
-              fn as_i32(self) -> i32 {
-                self as i32
-              }
-            }
-            
-            impl AsI32 for char {
-              #[inline]
-              fn as_i32(self) -> i32 {
-                self as i32
-              }
-            }
-            
-            impl AsI32 for usize {
-              #[inline]
-              fn as_i32(self) -> i32 {
-                self as i32
-              }
-            }
-            
-            pub fn as_f32<T: AsF32>(t: T) -> f32 {
-              t.as_f32()
-            }
-
-            pub trait AsF32 {
-              fn as_f32(self) -> f32;
-            }
-
-            impl<'a, T: Copy + AsF32> AsF32 for &'a T {
-              fn as_f32(self) -> f32 {
-                (*self).as_f32()
-              }
-            }
-            
-            impl AsF32 for f32 {
-              #[inline]
-              fn as_f32(self) -> f32 {
-                self as f32
-              }
-            }
-            
-            pub fn as_f64<T: AsF64>(t: T) -> f64 {
-              t.as_f64()
-            }
-
-            pub trait AsF64 {
-              fn as_f64(self) -> f64;
-            }
-
-            impl<'a, T: Copy + AsF64> AsF64 for &'a T {
-              fn as_f64(self) -> f64 {
-                (*self).as_f64()
-              }
-            }
-            
-            impl AsF64 for f64 {
-              #[inline]
-              fn as_f64(self) -> f64 {
-                self as f64
-              }
-            }
-            pub unsafe fn invalid_enum_discriminant<T>() -> T {
-              if cfg!(debug_assertions) {
-                panic!("invalid enum discriminant")
-              } else {
-                unsafe { core::hint::unreachable_unchecked() }
-              }
-            }
-            pub unsafe fn cabi_dealloc(ptr: *mut u8, size: usize, align: usize) {
-              if size == 0 {
-                return;
-              }
+          impl<T: WasmResource> Drop for Resource<T> {
+            fn drop(&mut self) {
               unsafe {
-                let layout = alloc::Layout::from_size_align_unchecked(size, align);
-                alloc::dealloc(ptr, layout);
+                match self.handle.load(Relaxed) {
+                  // If this handle was "taken" then don't do anything in the
+                  // destructor.
+                  u32::MAX => {}
+
+                  // ... but otherwise do actually destroy it with the imported
+                  // component model intrinsic as defined through `T`.
+                  other => T::drop(other),
+                }
               }
             }
-            pub unsafe fn char_lift(val: u32) -> char {
-              if cfg!(debug_assertions) {
-                core::char::from_u32(val).unwrap()
-              } else {
-                unsafe { core::char::from_u32_unchecked(val) }
+          }
+          pub unsafe fn bool_lift(val: u8) -> bool {
+            if cfg!(debug_assertions) {
+              match val {
+                0 => false,
+                1 => true,
+                _ => panic!("invalid bool discriminant"),
               }
+            } else {
+              val != 0
             }
-            pub unsafe fn string_lift(bytes: Vec<u8>) -> String {
-              if cfg!(debug_assertions) {
-                String::from_utf8(bytes).unwrap()
-              } else {
-                unsafe { String::from_utf8_unchecked(bytes) }
-              }
-            }
-            
-            #[cfg(target_arch = "wasm32")]
-            pub fn run_ctors_once() {
-              wit_bindgen::rt::run_ctors_once();
-            }
-            pub use alloc_crate::boxed::Box;
-            extern crate alloc as alloc_crate;
+          }
+          pub use alloc_crate::vec::Vec;
+          pub use alloc_crate::alloc;
+          pub use alloc_crate::string::String;
+
+          pub fn as_i64<T: AsI64>(t: T) -> i64 {
+            t.as_i64()
           }
 
-          /// Generates `#[unsafe(no_mangle)]` functions to export the specified type as
-          /// the root implementation of all generated traits.
-          ///
-          /// For more information see the documentation of `wit_bindgen::generate!`.
-          ///
-          /// ```rust
-          /// # macro_rules! export{ ($($t:tt)*) => (); }
-          /// # trait Guest {}
-          /// struct MyType;
-          ///
-          /// impl Guest for MyType {
-          ///     // ...
-          /// }
-          ///
-          /// export!(MyType);
-          /// ```
-          #[allow(unused_macros)]
-          #[doc(hidden)]
-
-          macro_rules! __export_rpc_impl {
-            ($ty:ident) => (self::export!($ty with_types_in self););
-            ($ty:ident with_types_in $($path_to_types_root:tt)*) => (
-            $($path_to_types_root)*::exports::test::rpc::api::__export_test_rpc_api_0_1_0_cabi!($ty with_types_in $($path_to_types_root)*::exports::test::rpc::api);
-            )
+          pub trait AsI64 {
+            fn as_i64(self) -> i64;
           }
-          #[doc(inline)]
-          pub(crate) use __export_rpc_impl as export;
 
+          impl<'a, T: Copy + AsI64> AsI64 for &'a T {
+            fn as_i64(self) -> i64 {
+              (*self).as_i64()
+            }
+          }
+          
+          impl AsI64 for i64 {
+            #[inline]
+            fn as_i64(self) -> i64 {
+              self as i64
+            }
+          }
+          
+          impl AsI64 for u64 {
+            #[inline]
+            fn as_i64(self) -> i64 {
+              self as i64
+            }
+          }
+          
+          pub fn as_i32<T: AsI32>(t: T) -> i32 {
+            t.as_i32()
+          }
+
+          pub trait AsI32 {
+            fn as_i32(self) -> i32;
+          }
+
+          impl<'a, T: Copy + AsI32> AsI32 for &'a T {
+            fn as_i32(self) -> i32 {
+              (*self).as_i32()
+            }
+          }
+          
+          impl AsI32 for i32 {
+            #[inline]
+            fn as_i32(self) -> i32 {
+              self as i32
+            }
+          }
+          
+          impl AsI32 for u32 {
+            #[inline]
+            fn as_i32(self) -> i32 {
+              self as i32
+            }
+          }
+          
+          impl AsI32 for i16 {
+            #[inline]
+            fn as_i32(self) -> i32 {
+              self as i32
+            }
+          }
+          
+          impl AsI32 for u16 {
+            #[inline]
+            fn as_i32(self) -> i32 {
+              self as i32
+            }
+          }
+          
+          impl AsI32 for i8 {
+            #[inline]
+            fn as_i32(self) -> i32 {
+              self as i32
+            }
+          }
+          
+          impl AsI32 for u8 {
+            #[inline]
+            fn as_i32(self) -> i32 {
+              self as i32
+            }
+          }
+          
+          impl AsI32 for char {
+            #[inline]
+            fn as_i32(self) -> i32 {
+              self as i32
+            }
+          }
+          
+          impl AsI32 for usize {
+            #[inline]
+            fn as_i32(self) -> i32 {
+              self as i32
+            }
+          }
+          
+          pub fn as_f32<T: AsF32>(t: T) -> f32 {
+            t.as_f32()
+          }
+
+          pub trait AsF32 {
+            fn as_f32(self) -> f32;
+          }
+
+          impl<'a, T: Copy + AsF32> AsF32 for &'a T {
+            fn as_f32(self) -> f32 {
+              (*self).as_f32()
+            }
+          }
+          
+          impl AsF32 for f32 {
+            #[inline]
+            fn as_f32(self) -> f32 {
+              self as f32
+            }
+          }
+          
+          pub fn as_f64<T: AsF64>(t: T) -> f64 {
+            t.as_f64()
+          }
+
+          pub trait AsF64 {
+            fn as_f64(self) -> f64;
+          }
+
+          impl<'a, T: Copy + AsF64> AsF64 for &'a T {
+            fn as_f64(self) -> f64 {
+              (*self).as_f64()
+            }
+          }
+          
+          impl AsF64 for f64 {
+            #[inline]
+            fn as_f64(self) -> f64 {
+              self as f64
+            }
+          }
+          pub unsafe fn invalid_enum_discriminant<T>() -> T {
+            if cfg!(debug_assertions) {
+              panic!("invalid enum discriminant")
+            } else {
+              unsafe { core::hint::unreachable_unchecked() }
+            }
+          }
+          pub unsafe fn cabi_dealloc(ptr: *mut u8, size: usize, align: usize) {
+            if size == 0 {
+              return;
+            }
+            unsafe {
+              let layout = alloc::Layout::from_size_align_unchecked(size, align);
+              alloc::dealloc(ptr, layout);
+            }
+          }
+          pub unsafe fn char_lift(val: u32) -> char {
+            if cfg!(debug_assertions) {
+              core::char::from_u32(val).unwrap()
+            } else {
+              unsafe { core::char::from_u32_unchecked(val) }
+            }
+          }
+          pub unsafe fn string_lift(bytes: Vec<u8>) -> String {
+            if cfg!(debug_assertions) {
+              String::from_utf8(bytes).unwrap()
+            } else {
+              unsafe { String::from_utf8_unchecked(bytes) }
+            }
+          }
+          
           #[cfg(target_arch = "wasm32")]
-          #[unsafe(link_section = "component-type:wit-bindgen:0.61.1:test:rpc@0.1.0:rpc:encoded world")]
-          #[doc(hidden)]
-          #[allow(clippy::octal_escapes)]
-          pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 2752] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xc6\x14\x01A\x02\x01\
+          pub fn run_ctors_once() {
+            wit_bindgen::rt::run_ctors_once();
+          }
+          pub use alloc_crate::boxed::Box;
+          extern crate alloc as alloc_crate;
+        }
+
+        /// Generates `#[unsafe(no_mangle)]` functions to export the specified type as
+        /// the root implementation of all generated traits.
+        ///
+        /// For more information see the documentation of `wit_bindgen::generate!`.
+        ///
+        /// ```rust
+        /// # macro_rules! export{ ($($t:tt)*) => (); }
+        /// # trait Guest {}
+        /// struct MyType;
+        ///
+        /// impl Guest for MyType {
+        ///     // ...
+        /// }
+        ///
+        /// export!(MyType);
+        /// ```
+        #[allow(unused_macros)]
+        #[doc(hidden)]
+
+        macro_rules! __export_rpc_impl {
+          ($ty:ident) => (self::export!($ty with_types_in self););
+          ($ty:ident with_types_in $($path_to_types_root:tt)*) => (
+          $($path_to_types_root)*::exports::test::rpc::api::__export_test_rpc_api_0_1_0_cabi!($ty with_types_in $($path_to_types_root)*::exports::test::rpc::api);
+          )
+        }
+        #[doc(inline)]
+        pub(crate) use __export_rpc_impl as export;
+
+        #[cfg(target_arch = "wasm32")]
+        #[unsafe(link_section = "component-type:wit-bindgen:0.61.1:test:rpc@0.1.0:rpc:encoded world")]
+        #[doc(hidden)]
+        #[allow(clippy::octal_escapes)]
+        pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 2811] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x81\x15\x01A\x02\x01\
 A\x0a\x01B\x04\x01r\x02\x07secondsw\x0bnanosecondsy\x04\0\x08datetime\x03\0\0\x01\
 @\0\0\x01\x04\0\x03now\x01\x02\x03\0\x1cwasi:clocks/wall-clock@0.2.3\x05\0\x01B\x0a\
 \x04\0\x08pollable\x03\x01\x01h\0\x01@\x01\x04self\x01\0\x7f\x04\0\x16[method]po\
@@ -4108,7 +4172,7 @@ elf,\0-\x04\0&[method]future-invoke-result.subscribe\x01.\x01k#\x01@\x01\x04self
 ,\0/\x04\0\x20[method]future-invoke-result.get\x010\x01h\x1d\x01@\x01\x04self1\x01\
 \0\x04\0![method]cancellation-token.cancel\x012\x01j\x01\x05\x01s\x01@\x01\x04uu\
 ids\03\x04\0\x0aparse-uuid\x014\x01@\x01\x04uuid\x05\0s\x04\0\x0euuid-to-string\x01\
-5\x03\0\x15golem:rpc/types@0.2.2\x05\x04\x01BA\x01p}\x01k{\x01r\x03\x05labels\x07\
+5\x03\0\x15golem:rpc/types@0.2.2\x05\x04\x01BC\x01p}\x01k{\x01r\x03\x05labels\x07\
 content\0\x04size\x01\x04\0\x06parcel\x03\0\x02\x01q\x03\x07nothing\0\0\x06circl\
 e\x01u\0\x06packed\x01\x03\0\x04\0\x05shape\x03\0\x04\x01m\x03\x03red\x05green\x04\
 blue\x04\0\x06colour\x03\0\x06\x01n\x03\x04read\x05write\x03run\x04\0\x06access\x03\
@@ -4122,19 +4186,20 @@ o\x02~\x16\x01p\x17\x01@\x04\x05shape\x05\x06colour\x07\x06access\x09\x04deep\x1
 call-add\x01\x1b\x01@\x03\x06targets\x02msw\x02byw\0\x1a\x04\0\x0dcall-slow-add\x01\
 \x1c\x01j\0\x01s\x01@\x02\x06targets\x08functions\0\x1d\x04\0\x04call\x01\x1e\x01\
 j\x01s\x01s\x01@\x01\x06targets\0\x1f\x04\0\x08call-mix\x01\x20\x01@\0\0\x1d\x04\
-\0\x0ecall-ephemeral\x01!\x01@\x02\x06targets\x02byw\0\x1d\x04\0\x08send-add\x01\
-\"\x01ps\x01p\x1a\x01@\x02\x07targets#\x02byw\0$\x04\0\x0eadd-everywhere\x01%\x01\
-@\x02\x06targets\x02byw\x01\0\x04\0\x09begin-add\x01&\x01pw\x01j\x01'\x01s\x01@\x02\
-\x04path#\x02byw\0(\x04\0\x09add-along\x01)\x01@\x03\x06targets\x02msw\x02byw\x01\
-\0\x04\0\x0cschedule-add\x01*\x04\0\x13schedule-and-cancel\x01*\x01@\x02\x06targ\
-ets\x02byw\0(\x04\0\x0bcount-there\x01+\x04\0\x07tallies\x01\x11\x04\0\x12test:r\
-pc/api@0.1.0\x05\x05\x04\0\x12test:rpc/rpc@0.1.0\x04\0\x0b\x09\x01\0\x03rpc\x03\0\
-\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bi\
-ndgen-rust\x060.61.1";
+\0\x0ecall-ephemeral\x01!\x01@\x04\x09components\x06targets\x08functions\x04text\
+s\0\x1f\x04\0\x0ecall-elsewhere\x01\"\x01@\x02\x06targets\x02byw\0\x1d\x04\0\x08\
+send-add\x01#\x01ps\x01p\x1a\x01@\x02\x07targets$\x02byw\0%\x04\0\x0eadd-everywh\
+ere\x01&\x01@\x02\x06targets\x02byw\x01\0\x04\0\x09begin-add\x01'\x01pw\x01j\x01\
+(\x01s\x01@\x02\x04path$\x02byw\0)\x04\0\x09add-along\x01*\x01@\x03\x06targets\x02\
+msw\x02byw\x01\0\x04\0\x0cschedule-add\x01+\x04\0\x13schedule-and-cancel\x01+\x01\
+@\x02\x06targets\x02byw\0)\x04\0\x0bcount-there\x01,\x04\0\x07tallies\x01\x11\x04\
+\0\x12test:rpc/api@0.1.0\x05\x05\x04\0\x12test:rpc/rpc@0.1.0\x04\0\x0b\x09\x01\0\
+\x03rpc\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.25\
+8.3\x10wit-bindgen-rust\x060.61.1";
 
-          #[inline(never)]
-          #[doc(hidden)]
-          pub fn __link_custom_section_describing_imports() {
-            wit_bindgen::rt::maybe_link_cabi_realloc();
-          }
-          
+        #[inline(never)]
+        #[doc(hidden)]
+        pub fn __link_custom_section_describing_imports() {
+          wit_bindgen::rt::maybe_link_cabi_realloc();
+        }
+        

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bindings::exports::test::rpc::api::{Access, Colour, Guest, GuestTally, Shape};
 use bindings::golem::rpc::types::{FutureInvokeResult, WitNode};
-use peer::{flat, inner, nested, number, numbers, text, Peer};
+use peer::{flat, inner, nested, number, numbers, text, text_in_result, Peer};
 
 thread_local! {
     static VALUE: Cell<u64> = const { Cell::new(0) };
@@ -91,6 +91,11 @@ impl Guest for Rpc {
 
     fn call_ephemeral() -> Result<(), String> {
         Peer::ephemeral().call("value", &[]).map(|_| ())
+    }
+
+    fn call_elsewhere(component: String, target: String, function: String, text: String) -> Result<String, String> {
+        let answer = Peer::elsewhere(&component, &target).call(&function, &[flat(WitNode::PrimString(text))])?;
+        text_in_result(&answer)
     }
 
     fn send_add(target: String, by: u64) -> Result<(), String> {

@@ -16,6 +16,16 @@ impl Peer {
         }))
     }
 
+    /// A worker of the component with this id.
+    pub fn elsewhere(component: &str, name: &str) -> Self {
+        Self(WasmRpc::new(&WorkerId {
+            component_id: ComponentId {
+                uuid: parse_uuid(component).expect("a UUID"),
+            },
+            worker_name: name.into(),
+        }))
+    }
+
     pub fn ephemeral() -> Self {
         Self(WasmRpc::ephemeral(component_id()))
     }
@@ -57,8 +67,12 @@ fn component_id() -> ComponentId {
     ComponentId { uuid }
 }
 
+/// Functions of this component go by their bare names.
 fn full(function: &str) -> String {
-    format!("test:rpc/api@0.1.0.{{{function}}}")
+    match function.contains('/') {
+        true => function.into(),
+        false => format!("test:rpc/api@0.1.0.{{{function}}}"),
+    }
 }
 
 fn in_a_while(ms: u64) -> Datetime {
@@ -105,6 +119,15 @@ pub fn number(answer: WitValue) -> Result<u64, String> {
 pub fn text(answer: WitValue) -> Result<String, String> {
     match inner(answer)?.nodes.as_slice() {
         [WitNode::PrimString(text)] => Ok(text.clone()),
+        other => Err(format!("unexpected: {other:?}")),
+    }
+}
+
+/// What `result<string, string>` holds.
+pub fn text_in_result(answer: &WitValue) -> Result<String, String> {
+    match answer.nodes.as_slice() {
+        [WitNode::TupleValue(_), WitNode::ResultValue(Ok(Some(2))), WitNode::PrimString(text)] => Ok(text.clone()),
+        [WitNode::TupleValue(_), WitNode::ResultValue(Err(Some(2))), WitNode::PrimString(text)] => Err(text.clone()),
         other => Err(format!("unexpected: {other:?}")),
     }
 }

@@ -5697,8 +5697,8 @@ pub mod golem {
                                                                                     pub type GolemRpcCancellationToken = super::super::super::golem::rpc::types::CancellationToken;
                                                                                     pub type WasiIoPollable = super::super::super::wasi::io::poll::Pollable;
                                                                                     pub type WasiClocksDatetime = super::super::super::wasi::clocks::wall_clock::Datetime;
-                                                                                    pub type Item = super::super::super::test::stubs_exports::types::Item;
-                                                                                    pub type Shelf = super::super::super::test::stubs_exports::types::Shelf;
+                                                                                    pub type Item = super::super::super::test::stubs_exports::shop::Item;
+                                                                                    pub type Shelf = super::super::super::test::stubs_exports::shop::Shelf;
 
                                                                                     #[derive(Debug)]
                                                                                     #[repr(transparent)]
@@ -5869,6 +5869,51 @@ pub mod golem {
                                                                                         #[link(wasm_import_module = "test:stubs-client/stubs-client@0.1.0")]
                                                                                         unsafe extern "C" {
                                                                                           #[link_name = "[resource-drop]future-till-add-result"]
+                                                                                          fn drop(_: i32, );
+                                                                                        }
+
+                                                                                        #[cfg(not(target_arch = "wasm32"))]
+                                                                                        unsafe extern "C" fn drop(_: i32, ) { unreachable!() }
+                                                                                        
+                                                                                        unsafe { drop(_handle as i32); }
+                                                                                      }
+                                                                                    }
+                                                                                    
+
+                                                                                    #[derive(Debug)]
+                                                                                    #[repr(transparent)]
+                                                                                    pub struct FutureShopOpenResult{
+                                                                                      handle: _rt::Resource<FutureShopOpenResult>,
+                                                                                    }
+
+                                                                                    impl FutureShopOpenResult{
+                                                                                      #[doc(hidden)]
+                                                                                      pub unsafe fn from_handle(handle: u32) -> Self {
+                                                                                        Self {
+                                                                                          handle: unsafe { _rt::Resource::from_handle(handle) },
+                                                                                        }
+                                                                                      }
+
+                                                                                      #[doc(hidden)]
+                                                                                      pub fn take_handle(&self) -> u32 {
+                                                                                        _rt::Resource::take_handle(&self.handle)
+                                                                                      }
+
+                                                                                      #[doc(hidden)]
+                                                                                      pub fn handle(&self) -> u32 {
+                                                                                        _rt::Resource::handle(&self.handle)
+                                                                                      }
+                                                                                    }
+                                                                                    
+
+                                                                                    unsafe impl _rt::WasmResource for FutureShopOpenResult{
+                                                                                      #[inline]
+                                                                                      unsafe fn drop(_handle: u32) {
+                                                                                        
+                                                                                        #[cfg(target_arch = "wasm32")]
+                                                                                        #[link(wasm_import_module = "test:stubs-client/stubs-client@0.1.0")]
+                                                                                        unsafe extern "C" {
+                                                                                          #[link_name = "[resource-drop]future-shop-open-result"]
                                                                                           fn drop(_: i32, );
                                                                                         }
 
@@ -6118,7 +6163,7 @@ pub mod golem {
                                                                                             1 => {
                                                                                               let e = {
                                                                                                 let l3 = i32::from(*ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>());
-                                                                                                use super::super::super::test::stubs_exports::types::Shelf as V11;
+                                                                                                use super::super::super::test::stubs_exports::shop::Shelf as V11;
                                                                                                 let v11 = match l3 {
                                                                                                   0 => {
                                                                                                     V11::Empty
@@ -6140,7 +6185,7 @@ pub mod golem {
                                                                                                           let bytes8 = _rt::Vec::from_raw_parts(l6.cast(), len8, len8);
                                                                                                           let l9 = i32::from(*base.add(2*::core::mem::size_of::<*const u8>()).cast::<u16>());
 
-                                                                                                          super::super::super::test::stubs_exports::types::Item{
+                                                                                                          super::super::super::test::stubs_exports::shop::Item{
                                                                                                             name: _rt::string_lift(bytes8),
                                                                                                             count: l9 as u16,
                                                                                                           }
@@ -6283,6 +6328,63 @@ pub mod golem {
                                                                                         }
                                                                                       }
                                                                                     }
+                                                                                    impl FutureShopOpenResult {
+                                                                                      #[allow(unused_unsafe, clippy::all)]
+                                                                                      #[allow(async_fn_in_trait)]
+                                                                                      pub fn subscribe(&self,) -> WasiIoPollable{
+                                                                                        unsafe {
+
+                                                                                          #[cfg(target_arch = "wasm32")]
+                                                                                          #[link(wasm_import_module = "test:stubs-client/stubs-client@0.1.0")]
+                                                                                          unsafe extern "C" {
+                                                                                            #[link_name = "[method]future-shop-open-result.subscribe"]
+                                                                                            fn wit_import0(_: i32, ) -> i32;
+                                                                                          }
+
+                                                                                          #[cfg(not(target_arch = "wasm32"))]
+                                                                                          unsafe extern "C" fn wit_import0(_: i32, ) -> i32 { unreachable!() }
+                                                                                          let ret = wit_import0((self).handle() as i32);
+                                                                                          super::super::super::wasi::io::poll::Pollable::from_handle(ret as u32)
+                                                                                        }
+                                                                                      }
+                                                                                    }
+                                                                                    impl FutureShopOpenResult {
+                                                                                      #[allow(unused_unsafe, clippy::all)]
+                                                                                      #[allow(async_fn_in_trait)]
+                                                                                      pub fn get(&self,) -> ::core::option::Option<Till>{
+                                                                                        unsafe {
+
+                                                                                          #[repr(align(4))]
+                                                                                          struct RetArea([::core::mem::MaybeUninit::<u8>; 8]);
+                                                                                          let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 8]);
+                                                                                          let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                                                                                          #[cfg(target_arch = "wasm32")]
+                                                                                          #[link(wasm_import_module = "test:stubs-client/stubs-client@0.1.0")]
+                                                                                          unsafe extern "C" {
+                                                                                            #[link_name = "[method]future-shop-open-result.get"]
+                                                                                            fn wit_import1(_: i32, _: *mut u8, );
+                                                                                          }
+
+                                                                                          #[cfg(not(target_arch = "wasm32"))]
+                                                                                          unsafe extern "C" fn wit_import1(_: i32, _: *mut u8, ) { unreachable!() }
+                                                                                          wit_import1((self).handle() as i32, ptr0);
+                                                                                          let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                                                                                          let result4 = match l2 {
+                                                                                            0 => None,
+                                                                                            1 => {
+                                                                                              let e = {
+                                                                                                let l3 = *ptr0.add(4).cast::<i32>();
+
+                                                                                                Till::from_handle(l3 as u32)
+                                                                                              };
+                                                                                              Some(e)
+                                                                                            }
+                                                                                            _ => _rt::invalid_enum_discriminant(),
+                                                                                          };
+                                                                                          result4
+                                                                                        }
+                                                                                      }
+                                                                                    }
                                                                                     impl Shop {
                                                                                       #[allow(unused_unsafe, clippy::all)]
                                                                                       #[allow(async_fn_in_trait)]
@@ -6337,7 +6439,7 @@ pub mod golem {
                                                                                       #[allow(async_fn_in_trait)]
                                                                                       pub fn blocking_put(&self,item: &Item,) -> u32{
                                                                                         unsafe {
-                                                                                          let super::super::super::test::stubs_exports::types::Item{ name:name0, count:count0, } = item;
+                                                                                          let super::super::super::test::stubs_exports::shop::Item{ name:name0, count:count0, } = item;
                                                                                           let vec1 = name0;
                                                                                           let ptr1 = vec1.as_ptr().cast::<u8>();
                                                                                           let len1 = vec1.len();
@@ -6361,7 +6463,7 @@ pub mod golem {
                                                                                       #[allow(async_fn_in_trait)]
                                                                                       pub fn put(&self,item: &Item,) -> FutureShopPutResult{
                                                                                         unsafe {
-                                                                                          let super::super::super::test::stubs_exports::types::Item{ name:name0, count:count0, } = item;
+                                                                                          let super::super::super::test::stubs_exports::shop::Item{ name:name0, count:count0, } = item;
                                                                                           let vec1 = name0;
                                                                                           let ptr1 = vec1.as_ptr().cast::<u8>();
                                                                                           let len1 = vec1.len();
@@ -6402,7 +6504,7 @@ pub mod golem {
                                                                                           unsafe extern "C" fn wit_import1(_: i32, _: *mut u8, ) { unreachable!() }
                                                                                           wit_import1((self).handle() as i32, ptr0);
                                                                                           let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-                                                                                          use super::super::super::test::stubs_exports::types::Shelf as V10;
+                                                                                          use super::super::super::test::stubs_exports::shop::Shelf as V10;
                                                                                           let v10 = match l2 {
                                                                                             0 => {
                                                                                               V10::Empty
@@ -6424,7 +6526,7 @@ pub mod golem {
                                                                                                     let bytes7 = _rt::Vec::from_raw_parts(l5.cast(), len7, len7);
                                                                                                     let l8 = i32::from(*base.add(2*::core::mem::size_of::<*const u8>()).cast::<u16>());
 
-                                                                                                    super::super::super::test::stubs_exports::types::Item{
+                                                                                                    super::super::super::test::stubs_exports::shop::Item{
                                                                                                       name: _rt::string_lift(bytes7),
                                                                                                       count: l8 as u16,
                                                                                                     }
@@ -6607,6 +6709,100 @@ pub mod golem {
                                                                                         }
                                                                                       }
                                                                                     }
+                                                                                    impl Shop {
+                                                                                      #[allow(unused_unsafe, clippy::all)]
+                                                                                      #[allow(async_fn_in_trait)]
+                                                                                      pub fn blocking_open(&self,start: u64,) -> Till{
+                                                                                        unsafe {
+
+                                                                                          #[cfg(target_arch = "wasm32")]
+                                                                                          #[link(wasm_import_module = "test:stubs-client/stubs-client@0.1.0")]
+                                                                                          unsafe extern "C" {
+                                                                                            #[link_name = "[method]shop.blocking-open"]
+                                                                                            fn wit_import0(_: i32, _: i64, ) -> i32;
+                                                                                          }
+
+                                                                                          #[cfg(not(target_arch = "wasm32"))]
+                                                                                          unsafe extern "C" fn wit_import0(_: i32, _: i64, ) -> i32 { unreachable!() }
+                                                                                          let ret = wit_import0((self).handle() as i32, _rt::as_i64(&start));
+                                                                                          Till::from_handle(ret as u32)
+                                                                                        }
+                                                                                      }
+                                                                                    }
+                                                                                    impl Shop {
+                                                                                      #[allow(unused_unsafe, clippy::all)]
+                                                                                      #[allow(async_fn_in_trait)]
+                                                                                      pub fn open(&self,start: u64,) -> FutureShopOpenResult{
+                                                                                        unsafe {
+
+                                                                                          #[cfg(target_arch = "wasm32")]
+                                                                                          #[link(wasm_import_module = "test:stubs-client/stubs-client@0.1.0")]
+                                                                                          unsafe extern "C" {
+                                                                                            #[link_name = "[method]shop.open"]
+                                                                                            fn wit_import0(_: i32, _: i64, ) -> i32;
+                                                                                          }
+
+                                                                                          #[cfg(not(target_arch = "wasm32"))]
+                                                                                          unsafe extern "C" fn wit_import0(_: i32, _: i64, ) -> i32 { unreachable!() }
+                                                                                          let ret = wit_import0((self).handle() as i32, _rt::as_i64(&start));
+                                                                                          FutureShopOpenResult::from_handle(ret as u32)
+                                                                                        }
+                                                                                      }
+                                                                                    }
+                                                                                    impl Shop {
+                                                                                      #[allow(unused_unsafe, clippy::all)]
+                                                                                      #[allow(async_fn_in_trait)]
+                                                                                      pub fn blocking_sum(&self,tills: &[&Till],) -> u64{
+                                                                                        unsafe {
+                                                                                          let vec0 = tills;
+                                                                                          let len0 = vec0.len();
+                                                                                          let layout0 = _rt::alloc::Layout::from_size_align(vec0.len() * 4, 4).unwrap();
+                                                                                          let (result0, _cleanup0) = wit_bindgen::rt::Cleanup::new(layout0);for (i, e) in vec0.into_iter().enumerate() {
+                                                                                            let base = result0.add(i * 4);
+                                                                                            {
+                                                                                              *base.add(0).cast::<i32>() = (e).handle() as i32;
+                                                                                            }
+                                                                                          }
+
+                                                                                          #[cfg(target_arch = "wasm32")]
+                                                                                          #[link(wasm_import_module = "test:stubs-client/stubs-client@0.1.0")]
+                                                                                          unsafe extern "C" {
+                                                                                            #[link_name = "[method]shop.blocking-sum"]
+                                                                                            fn wit_import1(_: i32, _: *mut u8, _: usize, ) -> i64;
+                                                                                          }
+
+                                                                                          #[cfg(not(target_arch = "wasm32"))]
+                                                                                          unsafe extern "C" fn wit_import1(_: i32, _: *mut u8, _: usize, ) -> i64 { unreachable!() }
+                                                                                          let ret = wit_import1((self).handle() as i32, result0, len0);
+                                                                                          ret as u64
+                                                                                        }
+                                                                                      }
+                                                                                    }
+                                                                                    impl Shop {
+                                                                                      #[allow(unused_unsafe, clippy::all)]
+                                                                                      #[allow(async_fn_in_trait)]
+                                                                                      pub fn blocking_close(&self,till: ::core::option::Option<Till>,) -> u64{
+                                                                                        unsafe {
+                                                                                          let (result0_0,result0_1,) = match &till {
+                                                                                            Some(e) => (1i32, (e).take_handle() as i32),
+                                                                                            None => {
+                                                                                              (0i32, 0i32)
+                                                                                            },
+                                                                                          };
+                                                                                          #[cfg(target_arch = "wasm32")]
+                                                                                          #[link(wasm_import_module = "test:stubs-client/stubs-client@0.1.0")]
+                                                                                          unsafe extern "C" {
+                                                                                            #[link_name = "[method]shop.blocking-close"]
+                                                                                            fn wit_import1(_: i32, _: i32, _: i32, ) -> i64;
+                                                                                          }
+
+                                                                                          #[cfg(not(target_arch = "wasm32"))]
+                                                                                          unsafe extern "C" fn wit_import1(_: i32, _: i32, _: i32, ) -> i64 { unreachable!() }
+                                                                                          let ret = wit_import1((self).handle() as i32, result0_0, result0_1);
+                                                                                          ret as u64
+                                                                                        }
+                                                                                      }
+                                                                                    }
                                                                                     impl Till {
                                                                                       #[allow(unused_unsafe, clippy::all)]
                                                                                       #[allow(async_fn_in_trait)]
@@ -6696,6 +6892,26 @@ pub mod golem {
                                                                                         }
                                                                                       }
                                                                                     }
+                                                                                    impl Till {
+                                                                                      #[allow(unused_unsafe, clippy::all)]
+                                                                                      #[allow(async_fn_in_trait)]
+                                                                                      pub fn blocking_drain(&self,other: &Till,) -> u64{
+                                                                                        unsafe {
+
+                                                                                          #[cfg(target_arch = "wasm32")]
+                                                                                          #[link(wasm_import_module = "test:stubs-client/stubs-client@0.1.0")]
+                                                                                          unsafe extern "C" {
+                                                                                            #[link_name = "[method]till.blocking-drain"]
+                                                                                            fn wit_import0(_: i32, _: i32, ) -> i64;
+                                                                                          }
+
+                                                                                          #[cfg(not(target_arch = "wasm32"))]
+                                                                                          unsafe extern "C" fn wit_import0(_: i32, _: i32, ) -> i64 { unreachable!() }
+                                                                                          let ret = wit_import0((self).handle() as i32, (other).handle() as i32);
+                                                                                          ret as u64
+                                                                                        }
+                                                                                      }
+                                                                                    }
                                                                                     impl Bell {
                                                                                       #[allow(unused_unsafe, clippy::all)]
                                                                                       #[allow(async_fn_in_trait)]
@@ -6744,9 +6960,9 @@ pub mod golem {
 
                                                                                 }
                                                                                 pub mod stubs_exports {
-                                                                                  /// Apart from the interface that is called: a component that imports what it exports would import its resources, too.
+                                                                                  /// What workers of the component offer to each other.
                                                                                   #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
-                                                                                  pub mod types {
+                                                                                  pub mod shop {
                                                                                     #[used]
                                                                                     #[doc(hidden)]
                                                                                     static __FORCE_SECTION_REF: fn() =
@@ -6778,6 +6994,484 @@ pub mod golem {
                                                                                             f.debug_tuple("Shelf::Filled").field(e).finish()
                                                                                           }
                                                                                         }
+                                                                                      }
+                                                                                    }
+
+                                                                                    #[derive(Debug)]
+                                                                                    #[repr(transparent)]
+                                                                                    pub struct Till{
+                                                                                      handle: _rt::Resource<Till>,
+                                                                                    }
+
+                                                                                    impl Till{
+                                                                                      #[doc(hidden)]
+                                                                                      pub unsafe fn from_handle(handle: u32) -> Self {
+                                                                                        Self {
+                                                                                          handle: unsafe { _rt::Resource::from_handle(handle) },
+                                                                                        }
+                                                                                      }
+
+                                                                                      #[doc(hidden)]
+                                                                                      pub fn take_handle(&self) -> u32 {
+                                                                                        _rt::Resource::take_handle(&self.handle)
+                                                                                      }
+
+                                                                                      #[doc(hidden)]
+                                                                                      pub fn handle(&self) -> u32 {
+                                                                                        _rt::Resource::handle(&self.handle)
+                                                                                      }
+                                                                                    }
+                                                                                    
+
+                                                                                    unsafe impl _rt::WasmResource for Till{
+                                                                                      #[inline]
+                                                                                      unsafe fn drop(_handle: u32) {
+                                                                                        
+                                                                                        #[cfg(target_arch = "wasm32")]
+                                                                                        #[link(wasm_import_module = "test:stubs-exports/shop@0.1.0")]
+                                                                                        unsafe extern "C" {
+                                                                                          #[link_name = "[resource-drop]till"]
+                                                                                          fn drop(_: i32, );
+                                                                                        }
+
+                                                                                        #[cfg(not(target_arch = "wasm32"))]
+                                                                                        unsafe extern "C" fn drop(_: i32, ) { unreachable!() }
+                                                                                        
+                                                                                        unsafe { drop(_handle as i32); }
+                                                                                      }
+                                                                                    }
+                                                                                    
+
+                                                                                    #[derive(Debug)]
+                                                                                    #[repr(transparent)]
+                                                                                    pub struct Bell{
+                                                                                      handle: _rt::Resource<Bell>,
+                                                                                    }
+
+                                                                                    impl Bell{
+                                                                                      #[doc(hidden)]
+                                                                                      pub unsafe fn from_handle(handle: u32) -> Self {
+                                                                                        Self {
+                                                                                          handle: unsafe { _rt::Resource::from_handle(handle) },
+                                                                                        }
+                                                                                      }
+
+                                                                                      #[doc(hidden)]
+                                                                                      pub fn take_handle(&self) -> u32 {
+                                                                                        _rt::Resource::take_handle(&self.handle)
+                                                                                      }
+
+                                                                                      #[doc(hidden)]
+                                                                                      pub fn handle(&self) -> u32 {
+                                                                                        _rt::Resource::handle(&self.handle)
+                                                                                      }
+                                                                                    }
+                                                                                    
+
+                                                                                    unsafe impl _rt::WasmResource for Bell{
+                                                                                      #[inline]
+                                                                                      unsafe fn drop(_handle: u32) {
+                                                                                        
+                                                                                        #[cfg(target_arch = "wasm32")]
+                                                                                        #[link(wasm_import_module = "test:stubs-exports/shop@0.1.0")]
+                                                                                        unsafe extern "C" {
+                                                                                          #[link_name = "[resource-drop]bell"]
+                                                                                          fn drop(_: i32, );
+                                                                                        }
+
+                                                                                        #[cfg(not(target_arch = "wasm32"))]
+                                                                                        unsafe extern "C" fn drop(_: i32, ) { unreachable!() }
+                                                                                        
+                                                                                        unsafe { drop(_handle as i32); }
+                                                                                      }
+                                                                                    }
+                                                                                    
+                                                                                    #[allow(unused_unsafe, clippy::all)]
+                                                                                    /// Puts something on the shelf; returns how many items are there.
+                                                                                    #[allow(async_fn_in_trait)]
+                                                                                    pub fn put(item: &Item,) -> u32{
+                                                                                      unsafe {
+                                                                                        let Item{ name:name0, count:count0, } = item;
+                                                                                        let vec1 = name0;
+                                                                                        let ptr1 = vec1.as_ptr().cast::<u8>();
+                                                                                        let len1 = vec1.len();
+
+                                                                                        #[cfg(target_arch = "wasm32")]
+                                                                                        #[link(wasm_import_module = "test:stubs-exports/shop@0.1.0")]
+                                                                                        unsafe extern "C" {
+                                                                                          #[link_name = "put"]
+                                                                                          fn wit_import2(_: *mut u8, _: usize, _: i32, ) -> i32;
+                                                                                        }
+
+                                                                                        #[cfg(not(target_arch = "wasm32"))]
+                                                                                        unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: i32, ) -> i32 { unreachable!() }
+                                                                                        let ret = wit_import2(ptr1.cast_mut(), len1, _rt::as_i32(count0));
+                                                                                        ret as u32
+                                                                                      }
+                                                                                    }
+                                                                                    #[allow(unused_unsafe, clippy::all)]
+                                                                                    /// What is there.
+                                                                                    #[allow(async_fn_in_trait)]
+                                                                                    pub fn look() -> Shelf{
+                                                                                      unsafe {
+
+                                                                                        #[cfg_attr(target_pointer_width="64", repr(align(8)))]
+                                                                                        #[cfg_attr(target_pointer_width="32", repr(align(4)))]
+                                                                                        struct RetArea([::core::mem::MaybeUninit::<u8>; 3*::core::mem::size_of::<*const u8>()]);
+                                                                                        let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 3*::core::mem::size_of::<*const u8>()]);
+                                                                                        let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                                                                                        #[cfg(target_arch = "wasm32")]
+                                                                                        #[link(wasm_import_module = "test:stubs-exports/shop@0.1.0")]
+                                                                                        unsafe extern "C" {
+                                                                                          #[link_name = "look"]
+                                                                                          fn wit_import1(_: *mut u8, );
+                                                                                        }
+
+                                                                                        #[cfg(not(target_arch = "wasm32"))]
+                                                                                        unsafe extern "C" fn wit_import1(_: *mut u8, ) { unreachable!() }
+                                                                                        wit_import1(ptr0);
+                                                                                        let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                                                                                        let v10 = match l2 {
+                                                                                          0 => {
+                                                                                            Shelf::Empty
+                                                                                          }
+                                                                                          n => {
+                                                                                            debug_assert_eq!(n, 1, "invalid enum discriminant");
+                                                                                            let e10 = {
+                                                                                              let l3 = *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                                                                                              let l4 = *ptr0.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                                                                                              let base9 = l3;
+                                                                                              let len9 = l4;
+                                                                                              let mut result9 = _rt::Vec::with_capacity(len9);
+                                                                                              for i in 0..len9 {
+                                                                                                let base = base9.add(i * (3*::core::mem::size_of::<*const u8>()));
+                                                                                                let e9 = {
+                                                                                                  let l5 = *base.add(0).cast::<*mut u8>();
+                                                                                                  let l6 = *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
+                                                                                                  let len7 = l6;
+                                                                                                  let bytes7 = _rt::Vec::from_raw_parts(l5.cast(), len7, len7);
+                                                                                                  let l8 = i32::from(*base.add(2*::core::mem::size_of::<*const u8>()).cast::<u16>());
+
+                                                                                                  Item{
+                                                                                                    name: _rt::string_lift(bytes7),
+                                                                                                    count: l8 as u16,
+                                                                                                  }
+                                                                                                };
+                                                                                                result9.push(e9);
+                                                                                              }
+                                                                                              _rt::cabi_dealloc(base9, len9 * (3*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>());
+
+                                                                                              result9
+                                                                                            };
+                                                                                            Shelf::Filled(e10)
+                                                                                          }
+                                                                                        };
+                                                                                        let result11 = v10;
+                                                                                        result11
+                                                                                      }
+                                                                                    }
+                                                                                    #[allow(unused_unsafe, clippy::all)]
+                                                                                    /// Keeps a text.
+                                                                                    #[allow(async_fn_in_trait)]
+                                                                                    pub fn note(text: &str,) -> (){
+                                                                                      unsafe {
+                                                                                        let vec0 = text;
+                                                                                        let ptr0 = vec0.as_ptr().cast::<u8>();
+                                                                                        let len0 = vec0.len();
+
+                                                                                        #[cfg(target_arch = "wasm32")]
+                                                                                        #[link(wasm_import_module = "test:stubs-exports/shop@0.1.0")]
+                                                                                        unsafe extern "C" {
+                                                                                          #[link_name = "note"]
+                                                                                          fn wit_import1(_: *mut u8, _: usize, );
+                                                                                        }
+
+                                                                                        #[cfg(not(target_arch = "wasm32"))]
+                                                                                        unsafe extern "C" fn wit_import1(_: *mut u8, _: usize, ) { unreachable!() }
+                                                                                        wit_import1(ptr0.cast_mut(), len0);
+                                                                                      }
+                                                                                    }
+                                                                                    #[allow(unused_unsafe, clippy::all)]
+                                                                                    #[allow(async_fn_in_trait)]
+                                                                                    pub fn notes() -> _rt::Vec::<_rt::String>{
+                                                                                      unsafe {
+
+                                                                                        #[cfg_attr(target_pointer_width="64", repr(align(8)))]
+                                                                                        #[cfg_attr(target_pointer_width="32", repr(align(4)))]
+                                                                                        struct RetArea([::core::mem::MaybeUninit::<u8>; 2*::core::mem::size_of::<*const u8>()]);
+                                                                                        let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2*::core::mem::size_of::<*const u8>()]);
+                                                                                        let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                                                                                        #[cfg(target_arch = "wasm32")]
+                                                                                        #[link(wasm_import_module = "test:stubs-exports/shop@0.1.0")]
+                                                                                        unsafe extern "C" {
+                                                                                          #[link_name = "notes"]
+                                                                                          fn wit_import1(_: *mut u8, );
+                                                                                        }
+
+                                                                                        #[cfg(not(target_arch = "wasm32"))]
+                                                                                        unsafe extern "C" fn wit_import1(_: *mut u8, ) { unreachable!() }
+                                                                                        wit_import1(ptr0);
+                                                                                        let l2 = *ptr0.add(0).cast::<*mut u8>();
+                                                                                        let l3 = *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
+                                                                                        let base7 = l2;
+                                                                                        let len7 = l3;
+                                                                                        let mut result7 = _rt::Vec::with_capacity(len7);
+                                                                                        for i in 0..len7 {
+                                                                                          let base = base7.add(i * (2*::core::mem::size_of::<*const u8>()));
+                                                                                          let e7 = {
+                                                                                            let l4 = *base.add(0).cast::<*mut u8>();
+                                                                                            let l5 = *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
+                                                                                            let len6 = l5;
+                                                                                            let bytes6 = _rt::Vec::from_raw_parts(l4.cast(), len6, len6);
+
+                                                                                            _rt::string_lift(bytes6)
+                                                                                          };
+                                                                                          result7.push(e7);
+                                                                                        }
+                                                                                        _rt::cabi_dealloc(base7, len7 * (2*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>());
+                                                                                        let result8 = result7;
+                                                                                        result8
+                                                                                      }
+                                                                                    }
+                                                                                    #[allow(unused_unsafe, clippy::all)]
+                                                                                    /// Answers after a while.
+                                                                                    #[allow(async_fn_in_trait)]
+                                                                                    pub fn echo(ms: u64,text: &str,) -> _rt::String{
+                                                                                      unsafe {
+
+                                                                                        #[cfg_attr(target_pointer_width="64", repr(align(8)))]
+                                                                                        #[cfg_attr(target_pointer_width="32", repr(align(4)))]
+                                                                                        struct RetArea([::core::mem::MaybeUninit::<u8>; 2*::core::mem::size_of::<*const u8>()]);
+                                                                                        let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2*::core::mem::size_of::<*const u8>()]);
+                                                                                        let vec0 = text;
+                                                                                        let ptr0 = vec0.as_ptr().cast::<u8>();
+                                                                                        let len0 = vec0.len();
+                                                                                        let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                                                                                        #[cfg(target_arch = "wasm32")]
+                                                                                        #[link(wasm_import_module = "test:stubs-exports/shop@0.1.0")]
+                                                                                        unsafe extern "C" {
+                                                                                          #[link_name = "echo"]
+                                                                                          fn wit_import2(_: i64, _: *mut u8, _: usize, _: *mut u8, );
+                                                                                        }
+
+                                                                                        #[cfg(not(target_arch = "wasm32"))]
+                                                                                        unsafe extern "C" fn wit_import2(_: i64, _: *mut u8, _: usize, _: *mut u8, ) { unreachable!() }
+                                                                                        wit_import2(_rt::as_i64(&ms), ptr0.cast_mut(), len0, ptr1);
+                                                                                        let l3 = *ptr1.add(0).cast::<*mut u8>();
+                                                                                        let l4 = *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
+                                                                                        let len5 = l4;
+                                                                                        let bytes5 = _rt::Vec::from_raw_parts(l3.cast(), len5, len5);
+                                                                                        let result6 = _rt::string_lift(bytes5);
+                                                                                        result6
+                                                                                      }
+                                                                                    }
+                                                                                    #[allow(unused_unsafe, clippy::all)]
+                                                                                    #[allow(async_fn_in_trait)]
+                                                                                    pub fn boom() -> u32{
+                                                                                      unsafe {
+
+                                                                                        #[cfg(target_arch = "wasm32")]
+                                                                                        #[link(wasm_import_module = "test:stubs-exports/shop@0.1.0")]
+                                                                                        unsafe extern "C" {
+                                                                                          #[link_name = "boom"]
+                                                                                          fn wit_import0() -> i32;
+                                                                                        }
+
+                                                                                        #[cfg(not(target_arch = "wasm32"))]
+                                                                                        unsafe extern "C" fn wit_import0() -> i32 { unreachable!() }
+                                                                                        let ret = wit_import0();
+                                                                                        ret as u32
+                                                                                      }
+                                                                                    }
+                                                                                    impl Till {
+                                                                                      #[allow(unused_unsafe, clippy::all)]
+                                                                                      #[allow(async_fn_in_trait)]
+                                                                                      pub fn new(start: u64,) -> Self{
+                                                                                        unsafe {
+
+                                                                                          #[cfg(target_arch = "wasm32")]
+                                                                                          #[link(wasm_import_module = "test:stubs-exports/shop@0.1.0")]
+                                                                                          unsafe extern "C" {
+                                                                                            #[link_name = "[constructor]till"]
+                                                                                            fn wit_import0(_: i64, ) -> i32;
+                                                                                          }
+
+                                                                                          #[cfg(not(target_arch = "wasm32"))]
+                                                                                          unsafe extern "C" fn wit_import0(_: i64, ) -> i32 { unreachable!() }
+                                                                                          let ret = wit_import0(_rt::as_i64(&start));
+                                                                                          Till::from_handle(ret as u32)
+                                                                                        }
+                                                                                      }
+                                                                                    }
+                                                                                    impl Till {
+                                                                                      #[allow(unused_unsafe, clippy::all)]
+                                                                                      #[allow(async_fn_in_trait)]
+                                                                                      pub fn add(&self,by: u64,) -> u64{
+                                                                                        unsafe {
+
+                                                                                          #[cfg(target_arch = "wasm32")]
+                                                                                          #[link(wasm_import_module = "test:stubs-exports/shop@0.1.0")]
+                                                                                          unsafe extern "C" {
+                                                                                            #[link_name = "[method]till.add"]
+                                                                                            fn wit_import0(_: i32, _: i64, ) -> i64;
+                                                                                          }
+
+                                                                                          #[cfg(not(target_arch = "wasm32"))]
+                                                                                          unsafe extern "C" fn wit_import0(_: i32, _: i64, ) -> i64 { unreachable!() }
+                                                                                          let ret = wit_import0((self).handle() as i32, _rt::as_i64(&by));
+                                                                                          ret as u64
+                                                                                        }
+                                                                                      }
+                                                                                    }
+                                                                                    impl Till {
+                                                                                      #[allow(unused_unsafe, clippy::all)]
+                                                                                      /// Takes over what another one holds, which stays.
+                                                                                      #[allow(async_fn_in_trait)]
+                                                                                      pub fn drain(&self,other: &Till,) -> u64{
+                                                                                        unsafe {
+
+                                                                                          #[cfg(target_arch = "wasm32")]
+                                                                                          #[link(wasm_import_module = "test:stubs-exports/shop@0.1.0")]
+                                                                                          unsafe extern "C" {
+                                                                                            #[link_name = "[method]till.drain"]
+                                                                                            fn wit_import0(_: i32, _: i32, ) -> i64;
+                                                                                          }
+
+                                                                                          #[cfg(not(target_arch = "wasm32"))]
+                                                                                          unsafe extern "C" fn wit_import0(_: i32, _: i32, ) -> i64 { unreachable!() }
+                                                                                          let ret = wit_import0((self).handle() as i32, (other).handle() as i32);
+                                                                                          ret as u64
+                                                                                        }
+                                                                                      }
+                                                                                    }
+                                                                                    impl Bell {
+                                                                                      #[allow(unused_unsafe, clippy::all)]
+                                                                                      #[allow(async_fn_in_trait)]
+                                                                                      pub fn new() -> Self{
+                                                                                        unsafe {
+
+                                                                                          #[cfg(target_arch = "wasm32")]
+                                                                                          #[link(wasm_import_module = "test:stubs-exports/shop@0.1.0")]
+                                                                                          unsafe extern "C" {
+                                                                                            #[link_name = "[constructor]bell"]
+                                                                                            fn wit_import0() -> i32;
+                                                                                          }
+
+                                                                                          #[cfg(not(target_arch = "wasm32"))]
+                                                                                          unsafe extern "C" fn wit_import0() -> i32 { unreachable!() }
+                                                                                          let ret = wit_import0();
+                                                                                          Bell::from_handle(ret as u32)
+                                                                                        }
+                                                                                      }
+                                                                                    }
+                                                                                    impl Bell {
+                                                                                      #[allow(unused_unsafe, clippy::all)]
+                                                                                      #[allow(async_fn_in_trait)]
+                                                                                      pub fn ring(&self,) -> u32{
+                                                                                        unsafe {
+
+                                                                                          #[cfg(target_arch = "wasm32")]
+                                                                                          #[link(wasm_import_module = "test:stubs-exports/shop@0.1.0")]
+                                                                                          unsafe extern "C" {
+                                                                                            #[link_name = "[method]bell.ring"]
+                                                                                            fn wit_import0(_: i32, ) -> i32;
+                                                                                          }
+
+                                                                                          #[cfg(not(target_arch = "wasm32"))]
+                                                                                          unsafe extern "C" fn wit_import0(_: i32, ) -> i32 { unreachable!() }
+                                                                                          let ret = wit_import0((self).handle() as i32);
+                                                                                          ret as u32
+                                                                                        }
+                                                                                      }
+                                                                                    }
+                                                                                    #[allow(unused_unsafe, clippy::all)]
+                                                                                    /// A till that this worker makes itself.
+                                                                                    #[allow(async_fn_in_trait)]
+                                                                                    pub fn open(start: u64,) -> Till{
+                                                                                      unsafe {
+
+                                                                                        #[cfg(target_arch = "wasm32")]
+                                                                                        #[link(wasm_import_module = "test:stubs-exports/shop@0.1.0")]
+                                                                                        unsafe extern "C" {
+                                                                                          #[link_name = "open"]
+                                                                                          fn wit_import0(_: i64, ) -> i32;
+                                                                                        }
+
+                                                                                        #[cfg(not(target_arch = "wasm32"))]
+                                                                                        unsafe extern "C" fn wit_import0(_: i64, ) -> i32 { unreachable!() }
+                                                                                        let ret = wit_import0(_rt::as_i64(&start));
+                                                                                        Till::from_handle(ret as u32)
+                                                                                      }
+                                                                                    }
+                                                                                    #[allow(unused_unsafe, clippy::all)]
+                                                                                    /// What all of them hold together.
+                                                                                    #[allow(async_fn_in_trait)]
+                                                                                    pub fn sum(tills: &[&Till],) -> u64{
+                                                                                      unsafe {
+                                                                                        let vec0 = tills;
+                                                                                        let len0 = vec0.len();
+                                                                                        let layout0 = _rt::alloc::Layout::from_size_align(vec0.len() * 4, 4).unwrap();
+                                                                                        let (result0, _cleanup0) = wit_bindgen::rt::Cleanup::new(layout0);for (i, e) in vec0.into_iter().enumerate() {
+                                                                                          let base = result0.add(i * 4);
+                                                                                          {
+                                                                                            *base.add(0).cast::<i32>() = (e).handle() as i32;
+                                                                                          }
+                                                                                        }
+
+                                                                                        #[cfg(target_arch = "wasm32")]
+                                                                                        #[link(wasm_import_module = "test:stubs-exports/shop@0.1.0")]
+                                                                                        unsafe extern "C" {
+                                                                                          #[link_name = "sum"]
+                                                                                          fn wit_import1(_: *mut u8, _: usize, ) -> i64;
+                                                                                        }
+
+                                                                                        #[cfg(not(target_arch = "wasm32"))]
+                                                                                        unsafe extern "C" fn wit_import1(_: *mut u8, _: usize, ) -> i64 { unreachable!() }
+                                                                                        let ret = wit_import1(result0, len0);
+                                                                                        ret as u64
+                                                                                      }
+                                                                                    }
+                                                                                    #[allow(unused_unsafe, clippy::all)]
+                                                                                    /// What a till held that is gone now, if one is given.
+                                                                                    #[allow(async_fn_in_trait)]
+                                                                                    pub fn close(till: ::core::option::Option<Till>,) -> u64{
+                                                                                      unsafe {
+                                                                                        let (result0_0,result0_1,) = match &till {
+                                                                                          Some(e) => (1i32, (e).take_handle() as i32),
+                                                                                          None => {
+                                                                                            (0i32, 0i32)
+                                                                                          },
+                                                                                        };
+                                                                                        #[cfg(target_arch = "wasm32")]
+                                                                                        #[link(wasm_import_module = "test:stubs-exports/shop@0.1.0")]
+                                                                                        unsafe extern "C" {
+                                                                                          #[link_name = "close"]
+                                                                                          fn wit_import1(_: i32, _: i32, ) -> i64;
+                                                                                        }
+
+                                                                                        #[cfg(not(target_arch = "wasm32"))]
+                                                                                        unsafe extern "C" fn wit_import1(_: i32, _: i32, ) -> i64 { unreachable!() }
+                                                                                        let ret = wit_import1(result0_0, result0_1);
+                                                                                        ret as u64
+                                                                                      }
+                                                                                    }
+                                                                                    #[allow(unused_unsafe, clippy::all)]
+                                                                                    /// Tills and bells that live in this worker.
+                                                                                    #[allow(async_fn_in_trait)]
+                                                                                    pub fn living() -> u32{
+                                                                                      unsafe {
+
+                                                                                        #[cfg(target_arch = "wasm32")]
+                                                                                        #[link(wasm_import_module = "test:stubs-exports/shop@0.1.0")]
+                                                                                        unsafe extern "C" {
+                                                                                          #[link_name = "living"]
+                                                                                          fn wit_import0() -> i32;
+                                                                                        }
+
+                                                                                        #[cfg(not(target_arch = "wasm32"))]
+                                                                                        unsafe extern "C" fn wit_import0() -> i32 { unreachable!() }
+                                                                                        let ret = wit_import0();
+                                                                                        ret as u32
                                                                                       }
                                                                                     }
 
@@ -7019,8 +7713,8 @@ pub mod golem {
                                                                                       super::super::super::super::__link_custom_section_describing_imports;
                                                                                       
                                                                                       use super::super::super::super::_rt;
-                                                                                      pub type Item = super::super::super::super::test::stubs_exports::types::Item;
-                                                                                      pub type Shelf = super::super::super::super::test::stubs_exports::types::Shelf;
+                                                                                      pub type Item = super::super::super::super::exports::test::stubs_exports::shop::Item;
+                                                                                      pub type Shelf = super::super::super::super::exports::test::stubs_exports::shop::Shelf;
                                                                                       #[doc(hidden)]
                                                                                       #[allow(non_snake_case, unused_unsafe)]
                                                                                       pub unsafe fn _export_put_cabi<T_: Guest>(arg0: *mut u8,arg1: usize,arg2: *mut u8,arg3: usize,arg4: i32,) -> i32 { unsafe {#[cfg(target_arch="wasm32")]
@@ -7029,7 +7723,7 @@ pub mod golem {
                                                                                         let bytes0 = _rt::Vec::from_raw_parts(arg0.cast(), len0, len0);
                                                                                         let len1 = arg3;
                                                                                         let bytes1 = _rt::Vec::from_raw_parts(arg2.cast(), len1, len1);
-                                                                                        T_::put(_rt::string_lift(bytes0), super::super::super::super::test::stubs_exports::types::Item{
+                                                                                        T_::put(_rt::string_lift(bytes0), super::super::super::super::exports::test::stubs_exports::shop::Item{
                                                                                           name: _rt::string_lift(bytes1),
                                                                                           count: arg4 as u16,
                                                                                         })
@@ -7046,7 +7740,7 @@ pub mod golem {
                                                                                       let bytes1 = _rt::Vec::from_raw_parts(arg2.cast(), len1, len1);
                                                                                       let len2 = arg5;
                                                                                       let bytes2 = _rt::Vec::from_raw_parts(arg4.cast(), len2, len2);
-                                                                                      T_::put_by_id(_rt::string_lift(bytes0), _rt::string_lift(bytes1), super::super::super::super::test::stubs_exports::types::Item{
+                                                                                      T_::put_by_id(_rt::string_lift(bytes0), _rt::string_lift(bytes1), super::super::super::super::exports::test::stubs_exports::shop::Item{
                                                                                         name: _rt::string_lift(bytes2),
                                                                                         count: arg6 as u16,
                                                                                       })
@@ -7062,7 +7756,7 @@ pub mod golem {
                                                                                     T_::look(_rt::string_lift(bytes0))
                                                                                   };
                                                                                   let ptr2 = (&raw mut _RET_AREA.0).cast::<u8>();
-                                                                                  use super::super::super::super::test::stubs_exports::types::Shelf as V6;
+                                                                                  use super::super::super::super::exports::test::stubs_exports::shop::Shelf as V6;
                                                                                   match result1 {
                                                                                     V6::Empty=> {
                                                                                       {
@@ -7078,7 +7772,7 @@ pub mod golem {
                                                                                       for (i, e) in vec5.into_iter().enumerate() {
                                                                                         let base = result5.add(i * (3*::core::mem::size_of::<*const u8>()));
                                                                                         {
-                                                                                          let super::super::super::super::test::stubs_exports::types::Item{ name:name3, count:count3, } = e;
+                                                                                          let super::super::super::super::exports::test::stubs_exports::shop::Item{ name:name3, count:count3, } = e;
                                                                                           let vec4 = (name3.into_bytes()).into_boxed_slice();
                                                                                           let ptr4 = vec4.as_ptr().cast::<u8>();
                                                                                           let len4 = vec4.len();
@@ -7238,1228 +7932,1388 @@ pub mod golem {
                                                                       } }
                                                                       #[doc(hidden)]
                                                                       #[allow(non_snake_case, unused_unsafe)]
-                                                                      pub unsafe fn _export_boom_cabi<T_: Guest>(arg0: *mut u8,arg1: usize,) -> i32 { unsafe {#[cfg(target_arch="wasm32")]
+                                                                      pub unsafe fn _export_trade_cabi<T_: Guest>(arg0: *mut u8,arg1: usize,) -> *mut u8 { unsafe {#[cfg(target_arch="wasm32")]
                                                                       _rt::run_ctors_once();let result1 = {
                                                                         let len0 = arg1;
                                                                         let bytes0 = _rt::Vec::from_raw_parts(arg0.cast(), len0, len0);
-                                                                        T_::boom(_rt::string_lift(bytes0))
+                                                                        T_::trade(_rt::string_lift(bytes0))
                                                                       };
-                                                                      _rt::as_i32(result1)
+                                                                      let ptr2 = (&raw mut _RET_AREA.0).cast::<u8>();
+                                                                      let vec3 = <_ as Into<_rt::Vec<_>>>::into(result1).into_boxed_slice();
+                                                                      let ptr3 = vec3.as_ptr().cast::<u8>();
+                                                                      let len3 = vec3.len();
+                                                                      ::core::mem::forget(vec3);
+                                                                      *ptr2.add(::core::mem::size_of::<*const u8>()).cast::<usize>() = len3;
+                                                                      *ptr2.add(0).cast::<*mut u8>() = ptr3.cast_mut();
+                                                                      ptr2
                                                                     } }
-                                                                    pub trait Guest {
-                                                                      #[allow(async_fn_in_trait)]
-                                                                      fn put(worker: _rt::String,item: Item,) -> u32;
-                                                                      /// The same at a worker that is named by its whole id.
-                                                                      #[allow(async_fn_in_trait)]
-                                                                      fn put_by_id(component: _rt::String,worker: _rt::String,item: Item,) -> u32;
-                                                                      #[allow(async_fn_in_trait)]
-                                                                      fn look(worker: _rt::String,) -> Shelf;
-                                                                      /// Queues a note.
-                                                                      #[allow(async_fn_in_trait)]
-                                                                      fn note(worker: _rt::String,text: _rt::String,) -> ();
-                                                                      /// Has all of them answer at the same time.
-                                                                      #[allow(async_fn_in_trait)]
-                                                                      fn echo(workers: _rt::Vec::<_rt::String>,ms: u64,text: _rt::String,) -> _rt::Vec::<_rt::String>;
-                                                                      /// Has a note kept after a while; takes that back at once if need be.
-                                                                      #[allow(async_fn_in_trait)]
-                                                                      fn note_later(worker: _rt::String,ms: u64,text: _rt::String,cancel: bool,) -> ();
-                                                                      /// Makes a till at a worker, adds to it twice and drops it.
-                                                                      #[allow(async_fn_in_trait)]
-                                                                      fn sell(worker: _rt::String,start: u64,by: u64,) -> _rt::Vec::<u64>;
-                                                                      /// Makes a bell there, rings it and drops it.
-                                                                      #[allow(async_fn_in_trait)]
-                                                                      fn ring(worker: _rt::String,) -> u32;
-                                                                      #[allow(async_fn_in_trait)]
-                                                                      fn boom(worker: _rt::String,) -> u32;
-                                                                    }
                                                                     #[doc(hidden)]
-
-                                                                    macro_rules! __export_test_stubs_driver_0_1_0_cabi{
-                                                                      ($ty:ident with_types_in $($path_to_types:tt)*) => (const _: () = {
-
-                                                                        #[unsafe(export_name = "test:stubs/driver@0.1.0#put")]
-                                                                        unsafe extern "C" fn export_put(arg0: *mut u8,arg1: usize,arg2: *mut u8,arg3: usize,arg4: i32,) -> i32 {
-                                                                          unsafe { $($path_to_types)*::_export_put_cabi::<$ty>(arg0, arg1, arg2, arg3, arg4) }
-                                                                        }
-                                                                        #[unsafe(export_name = "test:stubs/driver@0.1.0#put-by-id")]
-                                                                        unsafe extern "C" fn export_put_by_id(arg0: *mut u8,arg1: usize,arg2: *mut u8,arg3: usize,arg4: *mut u8,arg5: usize,arg6: i32,) -> i32 {
-                                                                          unsafe { $($path_to_types)*::_export_put_by_id_cabi::<$ty>(arg0, arg1, arg2, arg3, arg4, arg5, arg6) }
-                                                                        }
-                                                                        #[unsafe(export_name = "test:stubs/driver@0.1.0#look")]
-                                                                        unsafe extern "C" fn export_look(arg0: *mut u8,arg1: usize,) -> *mut u8 {
-                                                                          unsafe { $($path_to_types)*::_export_look_cabi::<$ty>(arg0, arg1) }
-                                                                        }
-                                                                        #[unsafe(export_name = "cabi_post_test:stubs/driver@0.1.0#look")]
-                                                                        unsafe extern "C" fn _post_return_look(arg0: *mut u8,) {
-                                                                          unsafe { $($path_to_types)*::__post_return_look::<$ty>(arg0) }
-                                                                        }
-                                                                        #[unsafe(export_name = "test:stubs/driver@0.1.0#note")]
-                                                                        unsafe extern "C" fn export_note(arg0: *mut u8,arg1: usize,arg2: *mut u8,arg3: usize,) {
-                                                                          unsafe { $($path_to_types)*::_export_note_cabi::<$ty>(arg0, arg1, arg2, arg3) }
-                                                                        }
-                                                                        #[unsafe(export_name = "test:stubs/driver@0.1.0#echo")]
-                                                                        unsafe extern "C" fn export_echo(arg0: *mut u8,arg1: usize,arg2: i64,arg3: *mut u8,arg4: usize,) -> *mut u8 {
-                                                                          unsafe { $($path_to_types)*::_export_echo_cabi::<$ty>(arg0, arg1, arg2, arg3, arg4) }
-                                                                        }
-                                                                        #[unsafe(export_name = "cabi_post_test:stubs/driver@0.1.0#echo")]
-                                                                        unsafe extern "C" fn _post_return_echo(arg0: *mut u8,) {
-                                                                          unsafe { $($path_to_types)*::__post_return_echo::<$ty>(arg0) }
-                                                                        }
-                                                                        #[unsafe(export_name = "test:stubs/driver@0.1.0#note-later")]
-                                                                        unsafe extern "C" fn export_note_later(arg0: *mut u8,arg1: usize,arg2: i64,arg3: *mut u8,arg4: usize,arg5: i32,) {
-                                                                          unsafe { $($path_to_types)*::_export_note_later_cabi::<$ty>(arg0, arg1, arg2, arg3, arg4, arg5) }
-                                                                        }
-                                                                        #[unsafe(export_name = "test:stubs/driver@0.1.0#sell")]
-                                                                        unsafe extern "C" fn export_sell(arg0: *mut u8,arg1: usize,arg2: i64,arg3: i64,) -> *mut u8 {
-                                                                          unsafe { $($path_to_types)*::_export_sell_cabi::<$ty>(arg0, arg1, arg2, arg3) }
-                                                                        }
-                                                                        #[unsafe(export_name = "cabi_post_test:stubs/driver@0.1.0#sell")]
-                                                                        unsafe extern "C" fn _post_return_sell(arg0: *mut u8,) {
-                                                                          unsafe { $($path_to_types)*::__post_return_sell::<$ty>(arg0) }
-                                                                        }
-                                                                        #[unsafe(export_name = "test:stubs/driver@0.1.0#ring")]
-                                                                        unsafe extern "C" fn export_ring(arg0: *mut u8,arg1: usize,) -> i32 {
-                                                                          unsafe { $($path_to_types)*::_export_ring_cabi::<$ty>(arg0, arg1) }
-                                                                        }
-                                                                        #[unsafe(export_name = "test:stubs/driver@0.1.0#boom")]
-                                                                        unsafe extern "C" fn export_boom(arg0: *mut u8,arg1: usize,) -> i32 {
-                                                                          unsafe { $($path_to_types)*::_export_boom_cabi::<$ty>(arg0, arg1) }
-                                                                        }
-                                                                      };);
-                                                                    }
-                                                                    #[doc(hidden)]
-                                                                    pub(crate) use __export_test_stubs_driver_0_1_0_cabi;
-
-                                                                    #[cfg_attr(target_pointer_width="64", repr(align(8)))]
-                                                                    #[cfg_attr(target_pointer_width="32", repr(align(4)))]
-                                                                    struct _RetArea([::core::mem::MaybeUninit::<u8>; 3*::core::mem::size_of::<*const u8>()]);
-                                                                    static mut _RET_AREA: _RetArea = _RetArea([::core::mem::MaybeUninit::uninit(); 3*::core::mem::size_of::<*const u8>()]);
-
-                                                                  }
-
-                                                                }
-                                                                pub mod stubs_exports {
-                                                                  /// What workers of the component offer to each other.
-                                                                  #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
-                                                                  pub mod shop {
-                                                                    #[used]
-                                                                    #[doc(hidden)]
-                                                                    static __FORCE_SECTION_REF: fn() =
-                                                                    super::super::super::super::__link_custom_section_describing_imports;
-                                                                    
-                                                                    use super::super::super::super::_rt;
-                                                                    pub type Item = super::super::super::super::test::stubs_exports::types::Item;
-                                                                    pub type Shelf = super::super::super::super::test::stubs_exports::types::Shelf;
-
-                                                                    #[derive(Debug)]
-                                                                    #[repr(transparent)]
-                                                                    pub struct Till{
-                                                                      handle: _rt::Resource<Till>,
-                                                                    }
-
-                                                                    impl Till{
-                                                                      /// Creates a new resource from the specified representation.
-                                                                      ///
-                                                                      /// This function will create a new resource handle by moving `val` onto
-                                                                      /// the heap and then passing that heap pointer to the component model to
-                                                                      /// create a handle. The owned handle is then returned as `Till`.
-                                                                      pub fn new<T: GuestTill>(val: T) -> Self {
-                                                                        Self::type_guard::<T>();
-                                                                        let rep = <T::Rep as wit_bindgen::rt::ResourceRep<T>>::rep_new(val);
-                                                                        unsafe {
-                                                                          let ptr = T::resource_into_raw_(rep);
-                                                                          Self::from_handle(T::_resource_new(ptr.cast()))
-                                                                        }
-                                                                      }
-
-                                                                      /// Gets access to the underlying `T` which represents this resource.
-                                                                      pub fn get<T: GuestTill>(&self) -> &T {
-                                                                        let ptr = self.as_ptr::<T>();
-                                                                        unsafe { <T::Rep as wit_bindgen::rt::ResourceRep<T>>::rep_as_ref(ptr) }
-                                                                      }
-
-                                                                      /// Gets mutable access to the underlying `T` which represents this
-                                                                      /// resource.
-                                                                      pub fn get_mut<T: GuestTill>(&mut self) -> &mut T {
-                                                                        let ptr = self.as_ptr::<T>();
-                                                                        unsafe { <T::Rep as wit_bindgen::rt::ResourceRep<T>>::rep_as_mut(ptr) }
-                                                                      }
-
-                                                                      /// Consumes this resource and returns the underlying `T`.
-                                                                      pub fn into_inner<T: GuestTill>(self) -> T {
-                                                                        let ptr = self.as_ptr::<T>();
-                                                                        unsafe { <T::Rep as wit_bindgen::rt::ResourceRep<T>>::rep_take(ptr) }
-                                                                      }
-
-                                                                      #[doc(hidden)]
-                                                                      pub unsafe fn from_handle(handle: u32) -> Self {
-                                                                        Self {
-                                                                          handle: unsafe { _rt::Resource::from_handle(handle) },
-                                                                        }
-                                                                      }
-
-                                                                      #[doc(hidden)]
-                                                                      pub fn take_handle(&self) -> u32 {
-                                                                        _rt::Resource::take_handle(&self.handle)
-                                                                      }
-
-                                                                      #[doc(hidden)]
-                                                                      pub fn handle(&self) -> u32 {
-                                                                        _rt::Resource::handle(&self.handle)
-                                                                      }
-
-                                                                      // It's theoretically possible to implement the `GuestTill` trait twice
-                                                                      // so guard against using it with two different types here.
-                                                                      #[doc(hidden)]
-                                                                      fn type_guard<T: wit_bindgen::rt::Resource>() {
-                                                                        use core::any::TypeId;
-                                                                        static mut LAST_TYPE: Option<TypeId> = None;
-                                                                        unsafe {
-                                                                          assert!(!cfg!(target_feature = "atomics"));
-                                                                          let id = TypeId::of::<T>();
-                                                                          match LAST_TYPE {
-                                                                            Some(ty) => assert!(ty == id, "cannot use two types with this resource type"),
-                                                                            None => LAST_TYPE = Some(id),
-                                                                          }
-                                                                        }
-                                                                      }
-
-                                                                      #[doc(hidden)]
-                                                                      pub unsafe fn dtor<T: GuestTill>(handle: *mut u8) {
-                                                                        Self::type_guard::<T>();
-                                                                        unsafe {
-                                                                          let _rep = T::resource_from_raw_(handle.cast());
-                                                                        }
-                                                                      }
-
-                                                                      fn as_ptr<T: GuestTill>(&self) -> *mut T::Rep {
-                                                                        Till::type_guard::<T>();
-                                                                        T::_resource_rep(self.handle()).cast()
-                                                                      }
-                                                                    }
-
-                                                                    /// A borrowed version of [`Till`] which represents a borrowed value
-                                                                    /// with the lifetime `'a`.
-                                                                    #[derive(Debug)]
-                                                                    #[repr(transparent)]
-                                                                    pub struct TillBorrow<'a> {
-                                                                      rep: *const u8,
-                                                                      _marker: core::marker::PhantomData<&'a Till>,
-                                                                    }
-
-                                                                    impl<'a> TillBorrow<'a>{
-                                                                      #[doc(hidden)]
-                                                                      pub unsafe fn lift(rep: *const u8) -> Self {
-                                                                        Self {
-                                                                          rep,
-                                                                          _marker: core::marker::PhantomData,
-                                                                        }
-                                                                      }
-
-                                                                      /// Gets access to the underlying `T` in this resource.
-                                                                      pub fn get<T: GuestTill>(&self) -> &'a T {
-                                                                        let ptr = self.as_ptr::<T>();
-                                                                        unsafe { <T::Rep as wit_bindgen::rt::ResourceRep<T>>::rep_as_ref(ptr) }
-                                                                      }
-
-                                                                      // NB: mutable access is not allowed due to the component model allowing
-                                                                      // multiple borrows of the same resource.
-
-                                                                      fn as_ptr<T: GuestTill>(&self) -> *const T::Rep {
-                                                                        Till::type_guard::<T>();
-                                                                        self.rep.cast()
-                                                                      }
-                                                                    }
-                                                                    
-
-                                                                    unsafe impl _rt::WasmResource for Till{
-                                                                      #[inline]
-                                                                      unsafe fn drop(_handle: u32) {
-                                                                        
-                                                                        #[cfg(target_arch = "wasm32")]
-                                                                        #[link(wasm_import_module = "[export]test:stubs-exports/shop@0.1.0")]
-                                                                        unsafe extern "C" {
-                                                                          #[link_name = "[resource-drop]till"]
-                                                                          fn drop(_: i32, );
-                                                                        }
-
-                                                                        #[cfg(not(target_arch = "wasm32"))]
-                                                                        unsafe extern "C" fn drop(_: i32, ) { unreachable!() }
-                                                                        
-                                                                        unsafe { drop(_handle as i32); }
-                                                                      }
-                                                                    }
-                                                                    
-
-                                                                    #[derive(Debug)]
-                                                                    #[repr(transparent)]
-                                                                    pub struct Bell{
-                                                                      handle: _rt::Resource<Bell>,
-                                                                    }
-
-                                                                    impl Bell{
-                                                                      /// Creates a new resource from the specified representation.
-                                                                      ///
-                                                                      /// This function will create a new resource handle by moving `val` onto
-                                                                      /// the heap and then passing that heap pointer to the component model to
-                                                                      /// create a handle. The owned handle is then returned as `Bell`.
-                                                                      pub fn new<T: GuestBell>(val: T) -> Self {
-                                                                        Self::type_guard::<T>();
-                                                                        let rep = <T::Rep as wit_bindgen::rt::ResourceRep<T>>::rep_new(val);
-                                                                        unsafe {
-                                                                          let ptr = T::resource_into_raw_(rep);
-                                                                          Self::from_handle(T::_resource_new(ptr.cast()))
-                                                                        }
-                                                                      }
-
-                                                                      /// Gets access to the underlying `T` which represents this resource.
-                                                                      pub fn get<T: GuestBell>(&self) -> &T {
-                                                                        let ptr = self.as_ptr::<T>();
-                                                                        unsafe { <T::Rep as wit_bindgen::rt::ResourceRep<T>>::rep_as_ref(ptr) }
-                                                                      }
-
-                                                                      /// Gets mutable access to the underlying `T` which represents this
-                                                                      /// resource.
-                                                                      pub fn get_mut<T: GuestBell>(&mut self) -> &mut T {
-                                                                        let ptr = self.as_ptr::<T>();
-                                                                        unsafe { <T::Rep as wit_bindgen::rt::ResourceRep<T>>::rep_as_mut(ptr) }
-                                                                      }
-
-                                                                      /// Consumes this resource and returns the underlying `T`.
-                                                                      pub fn into_inner<T: GuestBell>(self) -> T {
-                                                                        let ptr = self.as_ptr::<T>();
-                                                                        unsafe { <T::Rep as wit_bindgen::rt::ResourceRep<T>>::rep_take(ptr) }
-                                                                      }
-
-                                                                      #[doc(hidden)]
-                                                                      pub unsafe fn from_handle(handle: u32) -> Self {
-                                                                        Self {
-                                                                          handle: unsafe { _rt::Resource::from_handle(handle) },
-                                                                        }
-                                                                      }
-
-                                                                      #[doc(hidden)]
-                                                                      pub fn take_handle(&self) -> u32 {
-                                                                        _rt::Resource::take_handle(&self.handle)
-                                                                      }
-
-                                                                      #[doc(hidden)]
-                                                                      pub fn handle(&self) -> u32 {
-                                                                        _rt::Resource::handle(&self.handle)
-                                                                      }
-
-                                                                      // It's theoretically possible to implement the `GuestBell` trait twice
-                                                                      // so guard against using it with two different types here.
-                                                                      #[doc(hidden)]
-                                                                      fn type_guard<T: wit_bindgen::rt::Resource>() {
-                                                                        use core::any::TypeId;
-                                                                        static mut LAST_TYPE: Option<TypeId> = None;
-                                                                        unsafe {
-                                                                          assert!(!cfg!(target_feature = "atomics"));
-                                                                          let id = TypeId::of::<T>();
-                                                                          match LAST_TYPE {
-                                                                            Some(ty) => assert!(ty == id, "cannot use two types with this resource type"),
-                                                                            None => LAST_TYPE = Some(id),
-                                                                          }
-                                                                        }
-                                                                      }
-
-                                                                      #[doc(hidden)]
-                                                                      pub unsafe fn dtor<T: GuestBell>(handle: *mut u8) {
-                                                                        Self::type_guard::<T>();
-                                                                        unsafe {
-                                                                          let _rep = T::resource_from_raw_(handle.cast());
-                                                                        }
-                                                                      }
-
-                                                                      fn as_ptr<T: GuestBell>(&self) -> *mut T::Rep {
-                                                                        Bell::type_guard::<T>();
-                                                                        T::_resource_rep(self.handle()).cast()
-                                                                      }
-                                                                    }
-
-                                                                    /// A borrowed version of [`Bell`] which represents a borrowed value
-                                                                    /// with the lifetime `'a`.
-                                                                    #[derive(Debug)]
-                                                                    #[repr(transparent)]
-                                                                    pub struct BellBorrow<'a> {
-                                                                      rep: *const u8,
-                                                                      _marker: core::marker::PhantomData<&'a Bell>,
-                                                                    }
-
-                                                                    impl<'a> BellBorrow<'a>{
-                                                                      #[doc(hidden)]
-                                                                      pub unsafe fn lift(rep: *const u8) -> Self {
-                                                                        Self {
-                                                                          rep,
-                                                                          _marker: core::marker::PhantomData,
-                                                                        }
-                                                                      }
-
-                                                                      /// Gets access to the underlying `T` in this resource.
-                                                                      pub fn get<T: GuestBell>(&self) -> &'a T {
-                                                                        let ptr = self.as_ptr::<T>();
-                                                                        unsafe { <T::Rep as wit_bindgen::rt::ResourceRep<T>>::rep_as_ref(ptr) }
-                                                                      }
-
-                                                                      // NB: mutable access is not allowed due to the component model allowing
-                                                                      // multiple borrows of the same resource.
-
-                                                                      fn as_ptr<T: GuestBell>(&self) -> *const T::Rep {
-                                                                        Bell::type_guard::<T>();
-                                                                        self.rep.cast()
-                                                                      }
-                                                                    }
-                                                                    
-
-                                                                    unsafe impl _rt::WasmResource for Bell{
-                                                                      #[inline]
-                                                                      unsafe fn drop(_handle: u32) {
-                                                                        
-                                                                        #[cfg(target_arch = "wasm32")]
-                                                                        #[link(wasm_import_module = "[export]test:stubs-exports/shop@0.1.0")]
-                                                                        unsafe extern "C" {
-                                                                          #[link_name = "[resource-drop]bell"]
-                                                                          fn drop(_: i32, );
-                                                                        }
-
-                                                                        #[cfg(not(target_arch = "wasm32"))]
-                                                                        unsafe extern "C" fn drop(_: i32, ) { unreachable!() }
-                                                                        
-                                                                        unsafe { drop(_handle as i32); }
-                                                                      }
-                                                                    }
-                                                                    
+                                                                    #[allow(non_snake_case)]
+                                                                    pub unsafe fn __post_return_trade<T_: Guest>(arg0: *mut u8,) { unsafe {
+                                                                      let l0 = *arg0.add(0).cast::<*mut u8>();
+                                                                      let l1 = *arg0.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
+                                                                      let base2 = l0;
+                                                                      let len2 = l1;
+                                                                      _rt::cabi_dealloc(base2, len2 * 8, 8);
+                                                                    } }
                                                                     #[doc(hidden)]
                                                                     #[allow(non_snake_case, unused_unsafe)]
-                                                                    pub unsafe fn _export_put_cabi<T_: Guest>(arg0: *mut u8,arg1: usize,arg2: i32,) -> i32 { unsafe {#[cfg(target_arch="wasm32")]
-                                                                    _rt::run_ctors_once();let result1 = {
+                                                                    pub unsafe fn _export_mix_up_cabi<T_: Guest>(arg0: *mut u8,arg1: usize,arg2: *mut u8,arg3: usize,) -> i64 { unsafe {#[cfg(target_arch="wasm32")]
+                                                                    _rt::run_ctors_once();let result2 = {
                                                                       let len0 = arg1;
                                                                       let bytes0 = _rt::Vec::from_raw_parts(arg0.cast(), len0, len0);
-                                                                      T_::put(super::super::super::super::test::stubs_exports::types::Item{
-                                                                        name: _rt::string_lift(bytes0),
-                                                                        count: arg2 as u16,
-                                                                      })
+                                                                      let len1 = arg3;
+                                                                      let bytes1 = _rt::Vec::from_raw_parts(arg2.cast(), len1, len1);
+                                                                      T_::mix_up(_rt::string_lift(bytes0), _rt::string_lift(bytes1))
                                                                     };
-                                                                    _rt::as_i32(result1)
+                                                                    _rt::as_i64(result2)
                                                                   } }
                                                                   #[doc(hidden)]
                                                                   #[allow(non_snake_case, unused_unsafe)]
-                                                                  pub unsafe fn _export_look_cabi<T_: Guest>() -> *mut u8 { unsafe {#[cfg(target_arch="wasm32")]
-                                                                  _rt::run_ctors_once();let result0 = {
-                                                                    T_::look()
+                                                                  pub unsafe fn _export_boom_cabi<T_: Guest>(arg0: *mut u8,arg1: usize,) -> i32 { unsafe {#[cfg(target_arch="wasm32")]
+                                                                  _rt::run_ctors_once();let result1 = {
+                                                                    let len0 = arg1;
+                                                                    let bytes0 = _rt::Vec::from_raw_parts(arg0.cast(), len0, len0);
+                                                                    T_::boom(_rt::string_lift(bytes0))
                                                                   };
-                                                                  let ptr1 = (&raw mut _RET_AREA.0).cast::<u8>();
-                                                                  use super::super::super::super::test::stubs_exports::types::Shelf as V5;
-                                                                  match result0 {
-                                                                    V5::Empty=> {
-                                                                      {
-                                                                        *ptr1.add(0).cast::<u8>() = (0i32) as u8;
+                                                                  _rt::as_i32(result1)
+                                                                } }
+                                                                pub trait Guest {
+                                                                  #[allow(async_fn_in_trait)]
+                                                                  fn put(worker: _rt::String,item: Item,) -> u32;
+                                                                  /// The same at a worker that is named by its whole id.
+                                                                  #[allow(async_fn_in_trait)]
+                                                                  fn put_by_id(component: _rt::String,worker: _rt::String,item: Item,) -> u32;
+                                                                  #[allow(async_fn_in_trait)]
+                                                                  fn look(worker: _rt::String,) -> Shelf;
+                                                                  /// Queues a note.
+                                                                  #[allow(async_fn_in_trait)]
+                                                                  fn note(worker: _rt::String,text: _rt::String,) -> ();
+                                                                  /// Has all of them answer at the same time.
+                                                                  #[allow(async_fn_in_trait)]
+                                                                  fn echo(workers: _rt::Vec::<_rt::String>,ms: u64,text: _rt::String,) -> _rt::Vec::<_rt::String>;
+                                                                  /// Has a note kept after a while; takes that back at once if need be.
+                                                                  #[allow(async_fn_in_trait)]
+                                                                  fn note_later(worker: _rt::String,ms: u64,text: _rt::String,cancel: bool,) -> ();
+                                                                  /// Makes a till at a worker, adds to it twice and drops it.
+                                                                  #[allow(async_fn_in_trait)]
+                                                                  fn sell(worker: _rt::String,start: u64,by: u64,) -> _rt::Vec::<u64>;
+                                                                  /// Makes a bell there, rings it and drops it.
+                                                                  #[allow(async_fn_in_trait)]
+                                                                  fn ring(worker: _rt::String,) -> u32;
+                                                                  /// Has tills made in all ways, passes them on in all ways, and returns what the worker says of them.
+                                                                  #[allow(async_fn_in_trait)]
+                                                                  fn trade(worker: _rt::String,) -> _rt::Vec::<u64>;
+                                                                  /// Passes the till of one worker to another one.
+                                                                  #[allow(async_fn_in_trait)]
+                                                                  fn mix_up(worker: _rt::String,other: _rt::String,) -> u64;
+                                                                  #[allow(async_fn_in_trait)]
+                                                                  fn boom(worker: _rt::String,) -> u32;
+                                                                }
+                                                                #[doc(hidden)]
+
+                                                                macro_rules! __export_test_stubs_driver_0_1_0_cabi{
+                                                                  ($ty:ident with_types_in $($path_to_types:tt)*) => (const _: () = {
+
+                                                                    #[unsafe(export_name = "test:stubs/driver@0.1.0#put")]
+                                                                    unsafe extern "C" fn export_put(arg0: *mut u8,arg1: usize,arg2: *mut u8,arg3: usize,arg4: i32,) -> i32 {
+                                                                      unsafe { $($path_to_types)*::_export_put_cabi::<$ty>(arg0, arg1, arg2, arg3, arg4) }
+                                                                    }
+                                                                    #[unsafe(export_name = "test:stubs/driver@0.1.0#put-by-id")]
+                                                                    unsafe extern "C" fn export_put_by_id(arg0: *mut u8,arg1: usize,arg2: *mut u8,arg3: usize,arg4: *mut u8,arg5: usize,arg6: i32,) -> i32 {
+                                                                      unsafe { $($path_to_types)*::_export_put_by_id_cabi::<$ty>(arg0, arg1, arg2, arg3, arg4, arg5, arg6) }
+                                                                    }
+                                                                    #[unsafe(export_name = "test:stubs/driver@0.1.0#look")]
+                                                                    unsafe extern "C" fn export_look(arg0: *mut u8,arg1: usize,) -> *mut u8 {
+                                                                      unsafe { $($path_to_types)*::_export_look_cabi::<$ty>(arg0, arg1) }
+                                                                    }
+                                                                    #[unsafe(export_name = "cabi_post_test:stubs/driver@0.1.0#look")]
+                                                                    unsafe extern "C" fn _post_return_look(arg0: *mut u8,) {
+                                                                      unsafe { $($path_to_types)*::__post_return_look::<$ty>(arg0) }
+                                                                    }
+                                                                    #[unsafe(export_name = "test:stubs/driver@0.1.0#note")]
+                                                                    unsafe extern "C" fn export_note(arg0: *mut u8,arg1: usize,arg2: *mut u8,arg3: usize,) {
+                                                                      unsafe { $($path_to_types)*::_export_note_cabi::<$ty>(arg0, arg1, arg2, arg3) }
+                                                                    }
+                                                                    #[unsafe(export_name = "test:stubs/driver@0.1.0#echo")]
+                                                                    unsafe extern "C" fn export_echo(arg0: *mut u8,arg1: usize,arg2: i64,arg3: *mut u8,arg4: usize,) -> *mut u8 {
+                                                                      unsafe { $($path_to_types)*::_export_echo_cabi::<$ty>(arg0, arg1, arg2, arg3, arg4) }
+                                                                    }
+                                                                    #[unsafe(export_name = "cabi_post_test:stubs/driver@0.1.0#echo")]
+                                                                    unsafe extern "C" fn _post_return_echo(arg0: *mut u8,) {
+                                                                      unsafe { $($path_to_types)*::__post_return_echo::<$ty>(arg0) }
+                                                                    }
+                                                                    #[unsafe(export_name = "test:stubs/driver@0.1.0#note-later")]
+                                                                    unsafe extern "C" fn export_note_later(arg0: *mut u8,arg1: usize,arg2: i64,arg3: *mut u8,arg4: usize,arg5: i32,) {
+                                                                      unsafe { $($path_to_types)*::_export_note_later_cabi::<$ty>(arg0, arg1, arg2, arg3, arg4, arg5) }
+                                                                    }
+                                                                    #[unsafe(export_name = "test:stubs/driver@0.1.0#sell")]
+                                                                    unsafe extern "C" fn export_sell(arg0: *mut u8,arg1: usize,arg2: i64,arg3: i64,) -> *mut u8 {
+                                                                      unsafe { $($path_to_types)*::_export_sell_cabi::<$ty>(arg0, arg1, arg2, arg3) }
+                                                                    }
+                                                                    #[unsafe(export_name = "cabi_post_test:stubs/driver@0.1.0#sell")]
+                                                                    unsafe extern "C" fn _post_return_sell(arg0: *mut u8,) {
+                                                                      unsafe { $($path_to_types)*::__post_return_sell::<$ty>(arg0) }
+                                                                    }
+                                                                    #[unsafe(export_name = "test:stubs/driver@0.1.0#ring")]
+                                                                    unsafe extern "C" fn export_ring(arg0: *mut u8,arg1: usize,) -> i32 {
+                                                                      unsafe { $($path_to_types)*::_export_ring_cabi::<$ty>(arg0, arg1) }
+                                                                    }
+                                                                    #[unsafe(export_name = "test:stubs/driver@0.1.0#trade")]
+                                                                    unsafe extern "C" fn export_trade(arg0: *mut u8,arg1: usize,) -> *mut u8 {
+                                                                      unsafe { $($path_to_types)*::_export_trade_cabi::<$ty>(arg0, arg1) }
+                                                                    }
+                                                                    #[unsafe(export_name = "cabi_post_test:stubs/driver@0.1.0#trade")]
+                                                                    unsafe extern "C" fn _post_return_trade(arg0: *mut u8,) {
+                                                                      unsafe { $($path_to_types)*::__post_return_trade::<$ty>(arg0) }
+                                                                    }
+                                                                    #[unsafe(export_name = "test:stubs/driver@0.1.0#mix-up")]
+                                                                    unsafe extern "C" fn export_mix_up(arg0: *mut u8,arg1: usize,arg2: *mut u8,arg3: usize,) -> i64 {
+                                                                      unsafe { $($path_to_types)*::_export_mix_up_cabi::<$ty>(arg0, arg1, arg2, arg3) }
+                                                                    }
+                                                                    #[unsafe(export_name = "test:stubs/driver@0.1.0#boom")]
+                                                                    unsafe extern "C" fn export_boom(arg0: *mut u8,arg1: usize,) -> i32 {
+                                                                      unsafe { $($path_to_types)*::_export_boom_cabi::<$ty>(arg0, arg1) }
+                                                                    }
+                                                                  };);
+                                                                }
+                                                                #[doc(hidden)]
+                                                                pub(crate) use __export_test_stubs_driver_0_1_0_cabi;
+
+                                                                #[cfg_attr(target_pointer_width="64", repr(align(8)))]
+                                                                #[cfg_attr(target_pointer_width="32", repr(align(4)))]
+                                                                struct _RetArea([::core::mem::MaybeUninit::<u8>; 3*::core::mem::size_of::<*const u8>()]);
+                                                                static mut _RET_AREA: _RetArea = _RetArea([::core::mem::MaybeUninit::uninit(); 3*::core::mem::size_of::<*const u8>()]);
+
+                                                              }
+
+                                                            }
+                                                            pub mod stubs_exports {
+                                                              /// What workers of the component offer to each other.
+                                                              #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+                                                              pub mod shop {
+                                                                #[used]
+                                                                #[doc(hidden)]
+                                                                static __FORCE_SECTION_REF: fn() =
+                                                                super::super::super::super::__link_custom_section_describing_imports;
+                                                                
+                                                                use super::super::super::super::_rt;
+                                                                #[derive(Clone)]
+                                                                pub struct Item {
+                                                                  pub name: _rt::String,
+                                                                  pub count: u16,
+                                                                }
+                                                                impl ::core::fmt::Debug for Item {
+                                                                  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                                                                    f.debug_struct("Item").field("name", &self.name).field("count", &self.count).finish()
+                                                                  }
+                                                                }
+                                                                #[derive(Clone)]
+                                                                pub enum Shelf {
+                                                                  Empty,
+                                                                  Filled(_rt::Vec::<Item>),
+                                                                }
+                                                                impl ::core::fmt::Debug for Shelf {
+                                                                  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                                                                    match self {
+                                                                      Shelf::Empty => {
+                                                                        f.debug_tuple("Shelf::Empty").finish()
+                                                                      }
+                                                                      Shelf::Filled(e) => {
+                                                                        f.debug_tuple("Shelf::Filled").field(e).finish()
                                                                       }
                                                                     }
-                                                                    V5::Filled(e) => {
-                                                                      *ptr1.add(0).cast::<u8>() = (1i32) as u8;
-                                                                      let vec4 = e;
-                                                                      let len4 = vec4.len();
-                                                                      let layout4 = _rt::alloc::Layout::from_size_align(vec4.len() * (3*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>()).unwrap();
-                                                                      let (result4, _cleanup4) = wit_bindgen::rt::Cleanup::new(layout4);if let Some(cleanup) = _cleanup4 { cleanup.forget(); }
-                                                                      for (i, e) in vec4.into_iter().enumerate() {
-                                                                        let base = result4.add(i * (3*::core::mem::size_of::<*const u8>()));
-                                                                        {
-                                                                          let super::super::super::super::test::stubs_exports::types::Item{ name:name2, count:count2, } = e;
-                                                                          let vec3 = (name2.into_bytes()).into_boxed_slice();
-                                                                          let ptr3 = vec3.as_ptr().cast::<u8>();
-                                                                          let len3 = vec3.len();
-                                                                          ::core::mem::forget(vec3);
-                                                                          *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>() = len3;
-                                                                          *base.add(0).cast::<*mut u8>() = ptr3.cast_mut();
-                                                                          *base.add(2*::core::mem::size_of::<*const u8>()).cast::<u16>() = (_rt::as_i32(count2)) as u16;
-                                                                        }
-                                                                      }
-                                                                      *ptr1.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>() = len4;
-                                                                      *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = result4;
-                                                                    },
                                                                   }
-                                                                  ptr1
-                                                                } }
-                                                                #[doc(hidden)]
-                                                                #[allow(non_snake_case)]
-                                                                pub unsafe fn __post_return_look<T_: Guest>(arg0: *mut u8,) { unsafe {
-                                                                  let l0 = i32::from(*arg0.add(0).cast::<u8>());
-                                                                  match l0 {
-                                                                    0 => (),
-                                                                    _ => {
-                                                                      let l1 = *arg0.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
-                                                                      let l2 = *arg0.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>();
-                                                                      let base5 = l1;
-                                                                      let len5 = l2;
-                                                                      for i in 0..len5 {
-                                                                        let base = base5.add(i * (3*::core::mem::size_of::<*const u8>()));
-                                                                        {
-                                                                          let l3 = *base.add(0).cast::<*mut u8>();
-                                                                          let l4 = *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
-                                                                          _rt::cabi_dealloc(l3, l4, 1);
-                                                                        }
-                                                                      }
-                                                                      _rt::cabi_dealloc(base5, len5 * (3*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>());
-                                                                    },
+                                                                }
+
+                                                                #[derive(Debug)]
+                                                                #[repr(transparent)]
+                                                                pub struct Till{
+                                                                  handle: _rt::Resource<Till>,
+                                                                }
+
+                                                                impl Till{
+                                                                  /// Creates a new resource from the specified representation.
+                                                                  ///
+                                                                  /// This function will create a new resource handle by moving `val` onto
+                                                                  /// the heap and then passing that heap pointer to the component model to
+                                                                  /// create a handle. The owned handle is then returned as `Till`.
+                                                                  pub fn new<T: GuestTill>(val: T) -> Self {
+                                                                    Self::type_guard::<T>();
+                                                                    let rep = <T::Rep as wit_bindgen::rt::ResourceRep<T>>::rep_new(val);
+                                                                    unsafe {
+                                                                      let ptr = T::resource_into_raw_(rep);
+                                                                      Self::from_handle(T::_resource_new(ptr.cast()))
+                                                                    }
                                                                   }
-                                                                } }
+
+                                                                  /// Gets access to the underlying `T` which represents this resource.
+                                                                  pub fn get<T: GuestTill>(&self) -> &T {
+                                                                    let ptr = self.as_ptr::<T>();
+                                                                    unsafe { <T::Rep as wit_bindgen::rt::ResourceRep<T>>::rep_as_ref(ptr) }
+                                                                  }
+
+                                                                  /// Gets mutable access to the underlying `T` which represents this
+                                                                  /// resource.
+                                                                  pub fn get_mut<T: GuestTill>(&mut self) -> &mut T {
+                                                                    let ptr = self.as_ptr::<T>();
+                                                                    unsafe { <T::Rep as wit_bindgen::rt::ResourceRep<T>>::rep_as_mut(ptr) }
+                                                                  }
+
+                                                                  /// Consumes this resource and returns the underlying `T`.
+                                                                  pub fn into_inner<T: GuestTill>(self) -> T {
+                                                                    let ptr = self.as_ptr::<T>();
+                                                                    unsafe { <T::Rep as wit_bindgen::rt::ResourceRep<T>>::rep_take(ptr) }
+                                                                  }
+
+                                                                  #[doc(hidden)]
+                                                                  pub unsafe fn from_handle(handle: u32) -> Self {
+                                                                    Self {
+                                                                      handle: unsafe { _rt::Resource::from_handle(handle) },
+                                                                    }
+                                                                  }
+
+                                                                  #[doc(hidden)]
+                                                                  pub fn take_handle(&self) -> u32 {
+                                                                    _rt::Resource::take_handle(&self.handle)
+                                                                  }
+
+                                                                  #[doc(hidden)]
+                                                                  pub fn handle(&self) -> u32 {
+                                                                    _rt::Resource::handle(&self.handle)
+                                                                  }
+
+                                                                  // It's theoretically possible to implement the `GuestTill` trait twice
+                                                                  // so guard against using it with two different types here.
+                                                                  #[doc(hidden)]
+                                                                  fn type_guard<T: wit_bindgen::rt::Resource>() {
+                                                                    use core::any::TypeId;
+                                                                    static mut LAST_TYPE: Option<TypeId> = None;
+                                                                    unsafe {
+                                                                      assert!(!cfg!(target_feature = "atomics"));
+                                                                      let id = TypeId::of::<T>();
+                                                                      match LAST_TYPE {
+                                                                        Some(ty) => assert!(ty == id, "cannot use two types with this resource type"),
+                                                                        None => LAST_TYPE = Some(id),
+                                                                      }
+                                                                    }
+                                                                  }
+
+                                                                  #[doc(hidden)]
+                                                                  pub unsafe fn dtor<T: GuestTill>(handle: *mut u8) {
+                                                                    Self::type_guard::<T>();
+                                                                    unsafe {
+                                                                      let _rep = T::resource_from_raw_(handle.cast());
+                                                                    }
+                                                                  }
+
+                                                                  fn as_ptr<T: GuestTill>(&self) -> *mut T::Rep {
+                                                                    Till::type_guard::<T>();
+                                                                    T::_resource_rep(self.handle()).cast()
+                                                                  }
+                                                                }
+
+                                                                /// A borrowed version of [`Till`] which represents a borrowed value
+                                                                /// with the lifetime `'a`.
+                                                                #[derive(Debug)]
+                                                                #[repr(transparent)]
+                                                                pub struct TillBorrow<'a> {
+                                                                  rep: *const u8,
+                                                                  _marker: core::marker::PhantomData<&'a Till>,
+                                                                }
+
+                                                                impl<'a> TillBorrow<'a>{
+                                                                  #[doc(hidden)]
+                                                                  pub unsafe fn lift(rep: *const u8) -> Self {
+                                                                    Self {
+                                                                      rep,
+                                                                      _marker: core::marker::PhantomData,
+                                                                    }
+                                                                  }
+
+                                                                  /// Gets access to the underlying `T` in this resource.
+                                                                  pub fn get<T: GuestTill>(&self) -> &'a T {
+                                                                    let ptr = self.as_ptr::<T>();
+                                                                    unsafe { <T::Rep as wit_bindgen::rt::ResourceRep<T>>::rep_as_ref(ptr) }
+                                                                  }
+
+                                                                  // NB: mutable access is not allowed due to the component model allowing
+                                                                  // multiple borrows of the same resource.
+
+                                                                  fn as_ptr<T: GuestTill>(&self) -> *const T::Rep {
+                                                                    Till::type_guard::<T>();
+                                                                    self.rep.cast()
+                                                                  }
+                                                                }
+                                                                
+
+                                                                unsafe impl _rt::WasmResource for Till{
+                                                                  #[inline]
+                                                                  unsafe fn drop(_handle: u32) {
+                                                                    
+                                                                    #[cfg(target_arch = "wasm32")]
+                                                                    #[link(wasm_import_module = "[export]test:stubs-exports/shop@0.1.0")]
+                                                                    unsafe extern "C" {
+                                                                      #[link_name = "[resource-drop]till"]
+                                                                      fn drop(_: i32, );
+                                                                    }
+
+                                                                    #[cfg(not(target_arch = "wasm32"))]
+                                                                    unsafe extern "C" fn drop(_: i32, ) { unreachable!() }
+                                                                    
+                                                                    unsafe { drop(_handle as i32); }
+                                                                  }
+                                                                }
+                                                                
+
+                                                                #[derive(Debug)]
+                                                                #[repr(transparent)]
+                                                                pub struct Bell{
+                                                                  handle: _rt::Resource<Bell>,
+                                                                }
+
+                                                                impl Bell{
+                                                                  /// Creates a new resource from the specified representation.
+                                                                  ///
+                                                                  /// This function will create a new resource handle by moving `val` onto
+                                                                  /// the heap and then passing that heap pointer to the component model to
+                                                                  /// create a handle. The owned handle is then returned as `Bell`.
+                                                                  pub fn new<T: GuestBell>(val: T) -> Self {
+                                                                    Self::type_guard::<T>();
+                                                                    let rep = <T::Rep as wit_bindgen::rt::ResourceRep<T>>::rep_new(val);
+                                                                    unsafe {
+                                                                      let ptr = T::resource_into_raw_(rep);
+                                                                      Self::from_handle(T::_resource_new(ptr.cast()))
+                                                                    }
+                                                                  }
+
+                                                                  /// Gets access to the underlying `T` which represents this resource.
+                                                                  pub fn get<T: GuestBell>(&self) -> &T {
+                                                                    let ptr = self.as_ptr::<T>();
+                                                                    unsafe { <T::Rep as wit_bindgen::rt::ResourceRep<T>>::rep_as_ref(ptr) }
+                                                                  }
+
+                                                                  /// Gets mutable access to the underlying `T` which represents this
+                                                                  /// resource.
+                                                                  pub fn get_mut<T: GuestBell>(&mut self) -> &mut T {
+                                                                    let ptr = self.as_ptr::<T>();
+                                                                    unsafe { <T::Rep as wit_bindgen::rt::ResourceRep<T>>::rep_as_mut(ptr) }
+                                                                  }
+
+                                                                  /// Consumes this resource and returns the underlying `T`.
+                                                                  pub fn into_inner<T: GuestBell>(self) -> T {
+                                                                    let ptr = self.as_ptr::<T>();
+                                                                    unsafe { <T::Rep as wit_bindgen::rt::ResourceRep<T>>::rep_take(ptr) }
+                                                                  }
+
+                                                                  #[doc(hidden)]
+                                                                  pub unsafe fn from_handle(handle: u32) -> Self {
+                                                                    Self {
+                                                                      handle: unsafe { _rt::Resource::from_handle(handle) },
+                                                                    }
+                                                                  }
+
+                                                                  #[doc(hidden)]
+                                                                  pub fn take_handle(&self) -> u32 {
+                                                                    _rt::Resource::take_handle(&self.handle)
+                                                                  }
+
+                                                                  #[doc(hidden)]
+                                                                  pub fn handle(&self) -> u32 {
+                                                                    _rt::Resource::handle(&self.handle)
+                                                                  }
+
+                                                                  // It's theoretically possible to implement the `GuestBell` trait twice
+                                                                  // so guard against using it with two different types here.
+                                                                  #[doc(hidden)]
+                                                                  fn type_guard<T: wit_bindgen::rt::Resource>() {
+                                                                    use core::any::TypeId;
+                                                                    static mut LAST_TYPE: Option<TypeId> = None;
+                                                                    unsafe {
+                                                                      assert!(!cfg!(target_feature = "atomics"));
+                                                                      let id = TypeId::of::<T>();
+                                                                      match LAST_TYPE {
+                                                                        Some(ty) => assert!(ty == id, "cannot use two types with this resource type"),
+                                                                        None => LAST_TYPE = Some(id),
+                                                                      }
+                                                                    }
+                                                                  }
+
+                                                                  #[doc(hidden)]
+                                                                  pub unsafe fn dtor<T: GuestBell>(handle: *mut u8) {
+                                                                    Self::type_guard::<T>();
+                                                                    unsafe {
+                                                                      let _rep = T::resource_from_raw_(handle.cast());
+                                                                    }
+                                                                  }
+
+                                                                  fn as_ptr<T: GuestBell>(&self) -> *mut T::Rep {
+                                                                    Bell::type_guard::<T>();
+                                                                    T::_resource_rep(self.handle()).cast()
+                                                                  }
+                                                                }
+
+                                                                /// A borrowed version of [`Bell`] which represents a borrowed value
+                                                                /// with the lifetime `'a`.
+                                                                #[derive(Debug)]
+                                                                #[repr(transparent)]
+                                                                pub struct BellBorrow<'a> {
+                                                                  rep: *const u8,
+                                                                  _marker: core::marker::PhantomData<&'a Bell>,
+                                                                }
+
+                                                                impl<'a> BellBorrow<'a>{
+                                                                  #[doc(hidden)]
+                                                                  pub unsafe fn lift(rep: *const u8) -> Self {
+                                                                    Self {
+                                                                      rep,
+                                                                      _marker: core::marker::PhantomData,
+                                                                    }
+                                                                  }
+
+                                                                  /// Gets access to the underlying `T` in this resource.
+                                                                  pub fn get<T: GuestBell>(&self) -> &'a T {
+                                                                    let ptr = self.as_ptr::<T>();
+                                                                    unsafe { <T::Rep as wit_bindgen::rt::ResourceRep<T>>::rep_as_ref(ptr) }
+                                                                  }
+
+                                                                  // NB: mutable access is not allowed due to the component model allowing
+                                                                  // multiple borrows of the same resource.
+
+                                                                  fn as_ptr<T: GuestBell>(&self) -> *const T::Rep {
+                                                                    Bell::type_guard::<T>();
+                                                                    self.rep.cast()
+                                                                  }
+                                                                }
+                                                                
+
+                                                                unsafe impl _rt::WasmResource for Bell{
+                                                                  #[inline]
+                                                                  unsafe fn drop(_handle: u32) {
+                                                                    
+                                                                    #[cfg(target_arch = "wasm32")]
+                                                                    #[link(wasm_import_module = "[export]test:stubs-exports/shop@0.1.0")]
+                                                                    unsafe extern "C" {
+                                                                      #[link_name = "[resource-drop]bell"]
+                                                                      fn drop(_: i32, );
+                                                                    }
+
+                                                                    #[cfg(not(target_arch = "wasm32"))]
+                                                                    unsafe extern "C" fn drop(_: i32, ) { unreachable!() }
+                                                                    
+                                                                    unsafe { drop(_handle as i32); }
+                                                                  }
+                                                                }
+                                                                
                                                                 #[doc(hidden)]
                                                                 #[allow(non_snake_case, unused_unsafe)]
-                                                                pub unsafe fn _export_note_cabi<T_: Guest>(arg0: *mut u8,arg1: usize,) { unsafe {#[cfg(target_arch="wasm32")]
-                                                                _rt::run_ctors_once();{
+                                                                pub unsafe fn _export_put_cabi<T_: Guest>(arg0: *mut u8,arg1: usize,arg2: i32,) -> i32 { unsafe {#[cfg(target_arch="wasm32")]
+                                                                _rt::run_ctors_once();let result1 = {
                                                                   let len0 = arg1;
                                                                   let bytes0 = _rt::Vec::from_raw_parts(arg0.cast(), len0, len0);
-                                                                  T_::note(_rt::string_lift(bytes0))
+                                                                  T_::put(Item{
+                                                                    name: _rt::string_lift(bytes0),
+                                                                    count: arg2 as u16,
+                                                                  })
                                                                 };
+                                                                _rt::as_i32(result1)
                                                               } }
                                                               #[doc(hidden)]
                                                               #[allow(non_snake_case, unused_unsafe)]
-                                                              pub unsafe fn _export_notes_cabi<T_: Guest>() -> *mut u8 { unsafe {#[cfg(target_arch="wasm32")]
+                                                              pub unsafe fn _export_look_cabi<T_: Guest>() -> *mut u8 { unsafe {#[cfg(target_arch="wasm32")]
                                                               _rt::run_ctors_once();let result0 = {
-                                                                T_::notes()
+                                                                T_::look()
                                                               };
                                                               let ptr1 = (&raw mut _RET_AREA.0).cast::<u8>();
-                                                              let vec3 = result0;
-                                                              let len3 = vec3.len();
-                                                              let layout3 = _rt::alloc::Layout::from_size_align(vec3.len() * (2*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>()).unwrap();
-                                                              let (result3, _cleanup3) = wit_bindgen::rt::Cleanup::new(layout3);if let Some(cleanup) = _cleanup3 { cleanup.forget(); }
-                                                              for (i, e) in vec3.into_iter().enumerate() {
-                                                                let base = result3.add(i * (2*::core::mem::size_of::<*const u8>()));
-                                                                {
-                                                                  let vec2 = (e.into_bytes()).into_boxed_slice();
-                                                                  let ptr2 = vec2.as_ptr().cast::<u8>();
-                                                                  let len2 = vec2.len();
-                                                                  ::core::mem::forget(vec2);
-                                                                  *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>() = len2;
-                                                                  *base.add(0).cast::<*mut u8>() = ptr2.cast_mut();
+                                                              match result0 {
+                                                                Shelf::Empty=> {
+                                                                  {
+                                                                    *ptr1.add(0).cast::<u8>() = (0i32) as u8;
+                                                                  }
                                                                 }
+                                                                Shelf::Filled(e) => {
+                                                                  *ptr1.add(0).cast::<u8>() = (1i32) as u8;
+                                                                  let vec4 = e;
+                                                                  let len4 = vec4.len();
+                                                                  let layout4 = _rt::alloc::Layout::from_size_align(vec4.len() * (3*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>()).unwrap();
+                                                                  let (result4, _cleanup4) = wit_bindgen::rt::Cleanup::new(layout4);if let Some(cleanup) = _cleanup4 { cleanup.forget(); }
+                                                                  for (i, e) in vec4.into_iter().enumerate() {
+                                                                    let base = result4.add(i * (3*::core::mem::size_of::<*const u8>()));
+                                                                    {
+                                                                      let Item{ name:name2, count:count2, } = e;
+                                                                      let vec3 = (name2.into_bytes()).into_boxed_slice();
+                                                                      let ptr3 = vec3.as_ptr().cast::<u8>();
+                                                                      let len3 = vec3.len();
+                                                                      ::core::mem::forget(vec3);
+                                                                      *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>() = len3;
+                                                                      *base.add(0).cast::<*mut u8>() = ptr3.cast_mut();
+                                                                      *base.add(2*::core::mem::size_of::<*const u8>()).cast::<u16>() = (_rt::as_i32(count2)) as u16;
+                                                                    }
+                                                                  }
+                                                                  *ptr1.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>() = len4;
+                                                                  *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = result4;
+                                                                },
                                                               }
-                                                              *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<usize>() = len3;
-                                                              *ptr1.add(0).cast::<*mut u8>() = result3;
                                                               ptr1
                                                             } }
                                                             #[doc(hidden)]
                                                             #[allow(non_snake_case)]
-                                                            pub unsafe fn __post_return_notes<T_: Guest>(arg0: *mut u8,) { unsafe {
-                                                              let l0 = *arg0.add(0).cast::<*mut u8>();
-                                                              let l1 = *arg0.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
-                                                              let base4 = l0;
-                                                              let len4 = l1;
-                                                              for i in 0..len4 {
-                                                                let base = base4.add(i * (2*::core::mem::size_of::<*const u8>()));
-                                                                {
-                                                                  let l2 = *base.add(0).cast::<*mut u8>();
-                                                                  let l3 = *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
-                                                                  _rt::cabi_dealloc(l2, l3, 1);
-                                                                }
+                                                            pub unsafe fn __post_return_look<T_: Guest>(arg0: *mut u8,) { unsafe {
+                                                              let l0 = i32::from(*arg0.add(0).cast::<u8>());
+                                                              match l0 {
+                                                                0 => (),
+                                                                _ => {
+                                                                  let l1 = *arg0.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                                                                  let l2 = *arg0.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                                                                  let base5 = l1;
+                                                                  let len5 = l2;
+                                                                  for i in 0..len5 {
+                                                                    let base = base5.add(i * (3*::core::mem::size_of::<*const u8>()));
+                                                                    {
+                                                                      let l3 = *base.add(0).cast::<*mut u8>();
+                                                                      let l4 = *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
+                                                                      _rt::cabi_dealloc(l3, l4, 1);
+                                                                    }
+                                                                  }
+                                                                  _rt::cabi_dealloc(base5, len5 * (3*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>());
+                                                                },
                                                               }
-                                                              _rt::cabi_dealloc(base4, len4 * (2*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>());
                                                             } }
                                                             #[doc(hidden)]
                                                             #[allow(non_snake_case, unused_unsafe)]
-                                                            pub unsafe fn _export_echo_cabi<T_: Guest>(arg0: i64,arg1: *mut u8,arg2: usize,) -> *mut u8 { unsafe {#[cfg(target_arch="wasm32")]
-                                                            _rt::run_ctors_once();let result1 = {
-                                                              let len0 = arg2;
-                                                              let bytes0 = _rt::Vec::from_raw_parts(arg1.cast(), len0, len0);
-                                                              T_::echo(arg0 as u64, _rt::string_lift(bytes0))
+                                                            pub unsafe fn _export_note_cabi<T_: Guest>(arg0: *mut u8,arg1: usize,) { unsafe {#[cfg(target_arch="wasm32")]
+                                                            _rt::run_ctors_once();{
+                                                              let len0 = arg1;
+                                                              let bytes0 = _rt::Vec::from_raw_parts(arg0.cast(), len0, len0);
+                                                              T_::note(_rt::string_lift(bytes0))
                                                             };
-                                                            let ptr2 = (&raw mut _RET_AREA.0).cast::<u8>();
-                                                            let vec3 = (result1.into_bytes()).into_boxed_slice();
-                                                            let ptr3 = vec3.as_ptr().cast::<u8>();
-                                                            let len3 = vec3.len();
-                                                            ::core::mem::forget(vec3);
-                                                            *ptr2.add(::core::mem::size_of::<*const u8>()).cast::<usize>() = len3;
-                                                            *ptr2.add(0).cast::<*mut u8>() = ptr3.cast_mut();
-                                                            ptr2
-                                                          } }
-                                                          #[doc(hidden)]
-                                                          #[allow(non_snake_case)]
-                                                          pub unsafe fn __post_return_echo<T_: Guest>(arg0: *mut u8,) { unsafe {
-                                                            let l0 = *arg0.add(0).cast::<*mut u8>();
-                                                            let l1 = *arg0.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
-                                                            _rt::cabi_dealloc(l0, l1, 1);
                                                           } }
                                                           #[doc(hidden)]
                                                           #[allow(non_snake_case, unused_unsafe)]
-                                                          pub unsafe fn _export_boom_cabi<T_: Guest>() -> i32 { unsafe {#[cfg(target_arch="wasm32")]
+                                                          pub unsafe fn _export_notes_cabi<T_: Guest>() -> *mut u8 { unsafe {#[cfg(target_arch="wasm32")]
                                                           _rt::run_ctors_once();let result0 = {
-                                                            T_::boom()
+                                                            T_::notes()
                                                           };
-                                                          _rt::as_i32(result0)
+                                                          let ptr1 = (&raw mut _RET_AREA.0).cast::<u8>();
+                                                          let vec3 = result0;
+                                                          let len3 = vec3.len();
+                                                          let layout3 = _rt::alloc::Layout::from_size_align(vec3.len() * (2*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>()).unwrap();
+                                                          let (result3, _cleanup3) = wit_bindgen::rt::Cleanup::new(layout3);if let Some(cleanup) = _cleanup3 { cleanup.forget(); }
+                                                          for (i, e) in vec3.into_iter().enumerate() {
+                                                            let base = result3.add(i * (2*::core::mem::size_of::<*const u8>()));
+                                                            {
+                                                              let vec2 = (e.into_bytes()).into_boxed_slice();
+                                                              let ptr2 = vec2.as_ptr().cast::<u8>();
+                                                              let len2 = vec2.len();
+                                                              ::core::mem::forget(vec2);
+                                                              *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>() = len2;
+                                                              *base.add(0).cast::<*mut u8>() = ptr2.cast_mut();
+                                                            }
+                                                          }
+                                                          *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<usize>() = len3;
+                                                          *ptr1.add(0).cast::<*mut u8>() = result3;
+                                                          ptr1
+                                                        } }
+                                                        #[doc(hidden)]
+                                                        #[allow(non_snake_case)]
+                                                        pub unsafe fn __post_return_notes<T_: Guest>(arg0: *mut u8,) { unsafe {
+                                                          let l0 = *arg0.add(0).cast::<*mut u8>();
+                                                          let l1 = *arg0.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
+                                                          let base4 = l0;
+                                                          let len4 = l1;
+                                                          for i in 0..len4 {
+                                                            let base = base4.add(i * (2*::core::mem::size_of::<*const u8>()));
+                                                            {
+                                                              let l2 = *base.add(0).cast::<*mut u8>();
+                                                              let l3 = *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
+                                                              _rt::cabi_dealloc(l2, l3, 1);
+                                                            }
+                                                          }
+                                                          _rt::cabi_dealloc(base4, len4 * (2*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>());
                                                         } }
                                                         #[doc(hidden)]
                                                         #[allow(non_snake_case, unused_unsafe)]
-                                                        pub unsafe fn _export_constructor_till_cabi<T_: GuestTill>(arg0: i64,) -> i32 { unsafe {#[cfg(target_arch="wasm32")]
-                                                        _rt::run_ctors_once();let result0 = {
-                                                          Till::new(T_::new(arg0 as u64))
+                                                        pub unsafe fn _export_echo_cabi<T_: Guest>(arg0: i64,arg1: *mut u8,arg2: usize,) -> *mut u8 { unsafe {#[cfg(target_arch="wasm32")]
+                                                        _rt::run_ctors_once();let result1 = {
+                                                          let len0 = arg2;
+                                                          let bytes0 = _rt::Vec::from_raw_parts(arg1.cast(), len0, len0);
+                                                          T_::echo(arg0 as u64, _rt::string_lift(bytes0))
                                                         };
-                                                        (result0).take_handle() as i32
+                                                        let ptr2 = (&raw mut _RET_AREA.0).cast::<u8>();
+                                                        let vec3 = (result1.into_bytes()).into_boxed_slice();
+                                                        let ptr3 = vec3.as_ptr().cast::<u8>();
+                                                        let len3 = vec3.len();
+                                                        ::core::mem::forget(vec3);
+                                                        *ptr2.add(::core::mem::size_of::<*const u8>()).cast::<usize>() = len3;
+                                                        *ptr2.add(0).cast::<*mut u8>() = ptr3.cast_mut();
+                                                        ptr2
+                                                      } }
+                                                      #[doc(hidden)]
+                                                      #[allow(non_snake_case)]
+                                                      pub unsafe fn __post_return_echo<T_: Guest>(arg0: *mut u8,) { unsafe {
+                                                        let l0 = *arg0.add(0).cast::<*mut u8>();
+                                                        let l1 = *arg0.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
+                                                        _rt::cabi_dealloc(l0, l1, 1);
                                                       } }
                                                       #[doc(hidden)]
                                                       #[allow(non_snake_case, unused_unsafe)]
-                                                      pub unsafe fn _export_method_till_add_cabi<T_: GuestTill>(arg0: *mut u8,arg1: i64,) -> i64 { unsafe {#[cfg(target_arch="wasm32")]
+                                                      pub unsafe fn _export_boom_cabi<T_: Guest>() -> i32 { unsafe {#[cfg(target_arch="wasm32")]
                                                       _rt::run_ctors_once();let result0 = {
-                                                        T_::add(TillBorrow::lift(core::ptr::with_exposed_provenance(arg0 as u32 as usize)).get(), arg1 as u64)
+                                                        T_::boom()
                                                       };
-                                                      _rt::as_i64(result0)
+                                                      _rt::as_i32(result0)
                                                     } }
                                                     #[doc(hidden)]
                                                     #[allow(non_snake_case, unused_unsafe)]
-                                                    pub unsafe fn _export_constructor_bell_cabi<T_: GuestBell>() -> i32 { unsafe {#[cfg(target_arch="wasm32")]
+                                                    pub unsafe fn _export_constructor_till_cabi<T_: GuestTill>(arg0: i64,) -> i32 { unsafe {#[cfg(target_arch="wasm32")]
                                                     _rt::run_ctors_once();let result0 = {
-                                                      Bell::new(T_::new())
+                                                      Till::new(T_::new(arg0 as u64))
                                                     };
                                                     (result0).take_handle() as i32
                                                   } }
                                                   #[doc(hidden)]
                                                   #[allow(non_snake_case, unused_unsafe)]
-                                                  pub unsafe fn _export_method_bell_ring_cabi<T_: GuestBell>(arg0: *mut u8,) -> i32 { unsafe {#[cfg(target_arch="wasm32")]
+                                                  pub unsafe fn _export_method_till_add_cabi<T_: GuestTill>(arg0: *mut u8,arg1: i64,) -> i64 { unsafe {#[cfg(target_arch="wasm32")]
                                                   _rt::run_ctors_once();let result0 = {
-                                                    T_::ring(BellBorrow::lift(core::ptr::with_exposed_provenance(arg0 as u32 as usize)).get())
+                                                    T_::add(TillBorrow::lift(core::ptr::with_exposed_provenance(arg0 as u32 as usize)).get(), arg1 as u64)
                                                   };
-                                                  _rt::as_i32(result0)
+                                                  _rt::as_i64(result0)
                                                 } }
                                                 #[doc(hidden)]
                                                 #[allow(non_snake_case, unused_unsafe)]
-                                                pub unsafe fn _export_living_cabi<T_: Guest>() -> i32 { unsafe {#[cfg(target_arch="wasm32")]
+                                                pub unsafe fn _export_method_till_drain_cabi<T_: GuestTill>(arg0: *mut u8,arg1: i32,) -> i64 { unsafe {#[cfg(target_arch="wasm32")]
                                                 _rt::run_ctors_once();let result0 = {
-                                                  T_::living()
+                                                  T_::drain(TillBorrow::lift(core::ptr::with_exposed_provenance(arg0 as u32 as usize)).get(), TillBorrow::lift(core::ptr::with_exposed_provenance(arg1 as u32 as usize)))
                                                 };
-                                                _rt::as_i32(result0)
+                                                _rt::as_i64(result0)
                                               } }
-                                              pub trait Guest {
-                                                type Till: GuestTill;
-                                                type Bell: GuestBell;
-                                                /// Puts something on the shelf; returns how many items are there.
-                                                #[allow(async_fn_in_trait)]
-                                                fn put(item: Item,) -> u32;
-                                                /// What is there.
-                                                #[allow(async_fn_in_trait)]
-                                                fn look() -> Shelf;
-                                                /// Keeps a text.
-                                                #[allow(async_fn_in_trait)]
-                                                fn note(text: _rt::String,) -> ();
-                                                #[allow(async_fn_in_trait)]
-                                                fn notes() -> _rt::Vec::<_rt::String>;
-                                                /// Answers after a while.
-                                                #[allow(async_fn_in_trait)]
-                                                fn echo(ms: u64,text: _rt::String,) -> _rt::String;
-                                                #[allow(async_fn_in_trait)]
-                                                fn boom() -> u32;
-                                                /// Tills and bells that live in this worker.
-                                                #[allow(async_fn_in_trait)]
-                                                fn living() -> u32;
-                                              }
-                                              pub trait GuestTill: wit_bindgen::rt::Resource {
-
-                                                #[doc(hidden)]
-                                                unsafe fn _resource_new(val: *mut u8) -> u32
-                                                where Self: Sized
-                                                {
-                                                  
-                                                  #[cfg(target_arch = "wasm32")]
-                                                  #[link(wasm_import_module = "[export]test:stubs-exports/shop@0.1.0")]
-                                                  unsafe extern "C" {
-                                                    #[link_name = "[resource-new]till"]
-                                                    fn new(_: *mut u8, ) -> i32;
-                                                  }
-
-                                                  #[cfg(not(target_arch = "wasm32"))]
-                                                  unsafe extern "C" fn new(_: *mut u8, ) -> i32 { unreachable!() }
-                                                  
-                                                  unsafe { new(val) as u32 }
-                                                }
-
-                                                #[doc(hidden)]
-                                                fn _resource_rep(handle: u32) -> *mut u8
-                                                where Self: Sized
-                                                {
-                                                  
-                                                  #[cfg(target_arch = "wasm32")]
-                                                  #[link(wasm_import_module = "[export]test:stubs-exports/shop@0.1.0")]
-                                                  unsafe extern "C" {
-                                                    #[link_name = "[resource-rep]till"]
-                                                    fn rep(_: i32, ) -> *mut u8;
-                                                  }
-
-                                                  #[cfg(not(target_arch = "wasm32"))]
-                                                  unsafe extern "C" fn rep(_: i32, ) -> *mut u8 { unreachable!() }
-                                                  
-                                                  unsafe { rep(handle as i32) }
-                                                }
-
-                                                
-
-                                                /// Place this resource's representation into a location with a stable pointer,
-                                                /// returning a pointer to that location.
-                                                ///
-                                                /// This method is used to place `val` on the heap, for example, or possibly in
-                                                /// an arena. The returned pointer must remain valid for the lifetime of this
-                                                /// resource. The default implementation of this metho will place `val` onto the
-                                                /// heap with `Box`. The returned pointer will be deallocated by the sibling
-                                                /// `resource_from_raw_` function.
-                                                ///
-                                                /// # Safety
-                                                ///
-                                                /// Note that this method is not `unsafe` to call, but it is `unsafe` to
-                                                /// define. When overriding this method you must additionally override the
-                                                /// `resource_from_raw_` to insert an appropriate deallocation for the returned
-                                                /// pointer. In the future this might become a default associated trait bound,
-                                                /// but that's not stable in Rust right now.
-                                                #[doc(hidden)]
-                                                unsafe fn resource_into_raw_(val: Self::Rep) -> *mut Self::Rep
-                                                {
-                                                  _rt::Box::into_raw(_rt::Box::new(val))
-                                                }
-
-                                                /// Consumes and deallocates a pointer previously returned by
-                                                /// `resource_into_raw_`.
-                                                ///
-                                                /// This function is used to deallocate resources and allocations associated
-                                                /// with the allocation routine when creating a resource. The default
-                                                /// implementation of this method will read `handle`'s value and deallocate it
-                                                /// as a `Box`.
-                                                ///
-                                                /// Note that when overriding this method you'll almost surely want to override
-                                                /// `resource_into_raw_` as well.
-                                                ///
-                                                /// # Safety
-                                                ///
-                                                /// This method is only safe to call with pointers previously created by
-                                                /// `resource_into_raw_`. For more information see `Box::from_raw` for examples.
-                                                #[doc(hidden)]
-                                                unsafe fn resource_from_raw_(handle: *mut Self::Rep) -> Self::Rep
-                                                {
-                                                  *unsafe { _rt::Box::from_raw(handle) }
-                                                }
-
-                                                
-                                                #[allow(async_fn_in_trait)]
-                                                fn new(start: u64,) -> Self;
-                                                #[allow(async_fn_in_trait)]
-                                                fn add(&self,by: u64,) -> u64;
-                                              }
-                                              pub trait GuestBell: wit_bindgen::rt::Resource {
-
-                                                #[doc(hidden)]
-                                                unsafe fn _resource_new(val: *mut u8) -> u32
-                                                where Self: Sized
-                                                {
-                                                  
-                                                  #[cfg(target_arch = "wasm32")]
-                                                  #[link(wasm_import_module = "[export]test:stubs-exports/shop@0.1.0")]
-                                                  unsafe extern "C" {
-                                                    #[link_name = "[resource-new]bell"]
-                                                    fn new(_: *mut u8, ) -> i32;
-                                                  }
-
-                                                  #[cfg(not(target_arch = "wasm32"))]
-                                                  unsafe extern "C" fn new(_: *mut u8, ) -> i32 { unreachable!() }
-                                                  
-                                                  unsafe { new(val) as u32 }
-                                                }
-
-                                                #[doc(hidden)]
-                                                fn _resource_rep(handle: u32) -> *mut u8
-                                                where Self: Sized
-                                                {
-                                                  
-                                                  #[cfg(target_arch = "wasm32")]
-                                                  #[link(wasm_import_module = "[export]test:stubs-exports/shop@0.1.0")]
-                                                  unsafe extern "C" {
-                                                    #[link_name = "[resource-rep]bell"]
-                                                    fn rep(_: i32, ) -> *mut u8;
-                                                  }
-
-                                                  #[cfg(not(target_arch = "wasm32"))]
-                                                  unsafe extern "C" fn rep(_: i32, ) -> *mut u8 { unreachable!() }
-                                                  
-                                                  unsafe { rep(handle as i32) }
-                                                }
-
-                                                
-
-                                                /// Place this resource's representation into a location with a stable pointer,
-                                                /// returning a pointer to that location.
-                                                ///
-                                                /// This method is used to place `val` on the heap, for example, or possibly in
-                                                /// an arena. The returned pointer must remain valid for the lifetime of this
-                                                /// resource. The default implementation of this metho will place `val` onto the
-                                                /// heap with `Box`. The returned pointer will be deallocated by the sibling
-                                                /// `resource_from_raw_` function.
-                                                ///
-                                                /// # Safety
-                                                ///
-                                                /// Note that this method is not `unsafe` to call, but it is `unsafe` to
-                                                /// define. When overriding this method you must additionally override the
-                                                /// `resource_from_raw_` to insert an appropriate deallocation for the returned
-                                                /// pointer. In the future this might become a default associated trait bound,
-                                                /// but that's not stable in Rust right now.
-                                                #[doc(hidden)]
-                                                unsafe fn resource_into_raw_(val: Self::Rep) -> *mut Self::Rep
-                                                {
-                                                  _rt::Box::into_raw(_rt::Box::new(val))
-                                                }
-
-                                                /// Consumes and deallocates a pointer previously returned by
-                                                /// `resource_into_raw_`.
-                                                ///
-                                                /// This function is used to deallocate resources and allocations associated
-                                                /// with the allocation routine when creating a resource. The default
-                                                /// implementation of this method will read `handle`'s value and deallocate it
-                                                /// as a `Box`.
-                                                ///
-                                                /// Note that when overriding this method you'll almost surely want to override
-                                                /// `resource_into_raw_` as well.
-                                                ///
-                                                /// # Safety
-                                                ///
-                                                /// This method is only safe to call with pointers previously created by
-                                                /// `resource_into_raw_`. For more information see `Box::from_raw` for examples.
-                                                #[doc(hidden)]
-                                                unsafe fn resource_from_raw_(handle: *mut Self::Rep) -> Self::Rep
-                                                {
-                                                  *unsafe { _rt::Box::from_raw(handle) }
-                                                }
-
-                                                
-                                                #[allow(async_fn_in_trait)]
-                                                fn new() -> Self;
-                                                #[allow(async_fn_in_trait)]
-                                                fn ring(&self,) -> u32;
-                                              }
                                               #[doc(hidden)]
-
-                                              macro_rules! __export_test_stubs_exports_shop_0_1_0_cabi{
-                                                ($ty:ident with_types_in $($path_to_types:tt)*) => (const _: () = {
-
-                                                  #[unsafe(export_name = "test:stubs-exports/shop@0.1.0#put")]
-                                                  unsafe extern "C" fn export_put(arg0: *mut u8,arg1: usize,arg2: i32,) -> i32 {
-                                                    unsafe { $($path_to_types)*::_export_put_cabi::<$ty>(arg0, arg1, arg2) }
-                                                  }
-                                                  #[unsafe(export_name = "test:stubs-exports/shop@0.1.0#look")]
-                                                  unsafe extern "C" fn export_look() -> *mut u8 {
-                                                    unsafe { $($path_to_types)*::_export_look_cabi::<$ty>() }
-                                                  }
-                                                  #[unsafe(export_name = "cabi_post_test:stubs-exports/shop@0.1.0#look")]
-                                                  unsafe extern "C" fn _post_return_look(arg0: *mut u8,) {
-                                                    unsafe { $($path_to_types)*::__post_return_look::<$ty>(arg0) }
-                                                  }
-                                                  #[unsafe(export_name = "test:stubs-exports/shop@0.1.0#note")]
-                                                  unsafe extern "C" fn export_note(arg0: *mut u8,arg1: usize,) {
-                                                    unsafe { $($path_to_types)*::_export_note_cabi::<$ty>(arg0, arg1) }
-                                                  }
-                                                  #[unsafe(export_name = "test:stubs-exports/shop@0.1.0#notes")]
-                                                  unsafe extern "C" fn export_notes() -> *mut u8 {
-                                                    unsafe { $($path_to_types)*::_export_notes_cabi::<$ty>() }
-                                                  }
-                                                  #[unsafe(export_name = "cabi_post_test:stubs-exports/shop@0.1.0#notes")]
-                                                  unsafe extern "C" fn _post_return_notes(arg0: *mut u8,) {
-                                                    unsafe { $($path_to_types)*::__post_return_notes::<$ty>(arg0) }
-                                                  }
-                                                  #[unsafe(export_name = "test:stubs-exports/shop@0.1.0#echo")]
-                                                  unsafe extern "C" fn export_echo(arg0: i64,arg1: *mut u8,arg2: usize,) -> *mut u8 {
-                                                    unsafe { $($path_to_types)*::_export_echo_cabi::<$ty>(arg0, arg1, arg2) }
-                                                  }
-                                                  #[unsafe(export_name = "cabi_post_test:stubs-exports/shop@0.1.0#echo")]
-                                                  unsafe extern "C" fn _post_return_echo(arg0: *mut u8,) {
-                                                    unsafe { $($path_to_types)*::__post_return_echo::<$ty>(arg0) }
-                                                  }
-                                                  #[unsafe(export_name = "test:stubs-exports/shop@0.1.0#boom")]
-                                                  unsafe extern "C" fn export_boom() -> i32 {
-                                                    unsafe { $($path_to_types)*::_export_boom_cabi::<$ty>() }
-                                                  }
-                                                  #[unsafe(export_name = "test:stubs-exports/shop@0.1.0#[constructor]till")]
-                                                  unsafe extern "C" fn export_constructor_till(arg0: i64,) -> i32 {
-                                                    unsafe { $($path_to_types)*::_export_constructor_till_cabi::<<$ty as $($path_to_types)*::Guest>::Till>(arg0) }
-                                                  }
-                                                  #[unsafe(export_name = "test:stubs-exports/shop@0.1.0#[method]till.add")]
-                                                  unsafe extern "C" fn export_method_till_add(arg0: *mut u8,arg1: i64,) -> i64 {
-                                                    unsafe { $($path_to_types)*::_export_method_till_add_cabi::<<$ty as $($path_to_types)*::Guest>::Till>(arg0, arg1) }
-                                                  }
-                                                  #[unsafe(export_name = "test:stubs-exports/shop@0.1.0#[constructor]bell")]
-                                                  unsafe extern "C" fn export_constructor_bell() -> i32 {
-                                                    unsafe { $($path_to_types)*::_export_constructor_bell_cabi::<<$ty as $($path_to_types)*::Guest>::Bell>() }
-                                                  }
-                                                  #[unsafe(export_name = "test:stubs-exports/shop@0.1.0#[method]bell.ring")]
-                                                  unsafe extern "C" fn export_method_bell_ring(arg0: *mut u8,) -> i32 {
-                                                    unsafe { $($path_to_types)*::_export_method_bell_ring_cabi::<<$ty as $($path_to_types)*::Guest>::Bell>(arg0) }
-                                                  }
-                                                  #[unsafe(export_name = "test:stubs-exports/shop@0.1.0#living")]
-                                                  unsafe extern "C" fn export_living() -> i32 {
-                                                    unsafe { $($path_to_types)*::_export_living_cabi::<$ty>() }
-                                                  }
-
-                                                  const _: () = {
-                                                    #[doc(hidden)]
-                                                    #[unsafe(export_name = "test:stubs-exports/shop@0.1.0#[dtor]till")]
-                                                    #[allow(non_snake_case)]
-                                                    unsafe extern "C" fn dtor(rep: *mut u8) {
-                                                      unsafe {
-                                                        $($path_to_types)*::Till::dtor::<
-                                                        <$ty as $($path_to_types)*::Guest>::Till
-                                                        >(rep)
-                                                      }
-                                                    }
-                                                  };
-                                                  
-
-                                                  const _: () = {
-                                                    #[doc(hidden)]
-                                                    #[unsafe(export_name = "test:stubs-exports/shop@0.1.0#[dtor]bell")]
-                                                    #[allow(non_snake_case)]
-                                                    unsafe extern "C" fn dtor(rep: *mut u8) {
-                                                      unsafe {
-                                                        $($path_to_types)*::Bell::dtor::<
-                                                        <$ty as $($path_to_types)*::Guest>::Bell
-                                                        >(rep)
-                                                      }
-                                                    }
-                                                  };
-                                                  
-                                                };);
-                                              }
-                                              #[doc(hidden)]
-                                              pub(crate) use __export_test_stubs_exports_shop_0_1_0_cabi;
-
-                                              #[cfg_attr(target_pointer_width="64", repr(align(8)))]
-                                              #[cfg_attr(target_pointer_width="32", repr(align(4)))]
-                                              struct _RetArea([::core::mem::MaybeUninit::<u8>; 3*::core::mem::size_of::<*const u8>()]);
-                                              static mut _RET_AREA: _RetArea = _RetArea([::core::mem::MaybeUninit::uninit(); 3*::core::mem::size_of::<*const u8>()]);
-
-                                            }
-
-                                          }
-                                        }
-                                      }
-                                      mod _rt {
-                                        #![allow(dead_code, unused_imports, clippy::all)]
-
-
-                                        use core::fmt;
-                                        use core::marker;
-                                        use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
-
-                                        /// A type which represents a component model resource, either imported or
-                                        /// exported into this component.
-                                        ///
-                                        /// This is a low-level wrapper which handles the lifetime of the resource
-                                        /// (namely this has a destructor). The `T` provided defines the component model
-                                        /// intrinsics that this wrapper uses.
-                                        ///
-                                        /// One of the chief purposes of this type is to provide `Deref` implementations
-                                        /// to access the underlying data when it is owned.
-                                        ///
-                                        /// This type is primarily used in generated code for exported and imported
-                                        /// resources.
-                                        #[repr(transparent)]
-                                        pub struct Resource<T: WasmResource> {
-                                          // NB: This would ideally be `u32` but it is not. The fact that this has
-                                          // interior mutability is not exposed in the API of this type except for the
-                                          // `take_handle` method which is supposed to in theory be private.
-                                          //
-                                          // This represents, almost all the time, a valid handle value. When it's
-                                          // invalid it's stored as `u32::MAX`.
-                                          handle: AtomicU32,
-                                          _marker: marker::PhantomData<T>,
-                                        }
-
-                                        /// A trait which all wasm resources implement, namely providing the ability to
-                                        /// drop a resource.
-                                        ///
-                                        /// This generally is implemented by generated code, not user-facing code.
-                                        #[allow(clippy::missing_safety_doc)]
-                                        pub unsafe trait WasmResource {
-                                          /// Invokes the `[resource-drop]...` intrinsic.
-                                          unsafe fn drop(handle: u32);
-                                        }
-
-                                        impl<T: WasmResource> Resource<T> {
+                                              #[allow(non_snake_case, unused_unsafe)]
+                                              pub unsafe fn _export_constructor_bell_cabi<T_: GuestBell>() -> i32 { unsafe {#[cfg(target_arch="wasm32")]
+                                              _rt::run_ctors_once();let result0 = {
+                                                Bell::new(T_::new())
+                                              };
+                                              (result0).take_handle() as i32
+                                            } }
+                                            #[doc(hidden)]
+                                            #[allow(non_snake_case, unused_unsafe)]
+                                            pub unsafe fn _export_method_bell_ring_cabi<T_: GuestBell>(arg0: *mut u8,) -> i32 { unsafe {#[cfg(target_arch="wasm32")]
+                                            _rt::run_ctors_once();let result0 = {
+                                              T_::ring(BellBorrow::lift(core::ptr::with_exposed_provenance(arg0 as u32 as usize)).get())
+                                            };
+                                            _rt::as_i32(result0)
+                                          } }
                                           #[doc(hidden)]
-                                          pub unsafe fn from_handle(handle: u32) -> Self {
-                                            debug_assert!(handle != 0 && handle != u32::MAX);
-                                            Self {
-                                              handle: AtomicU32::new(handle),
-                                              _marker: marker::PhantomData,
-                                            }
-                                          }
+                                          #[allow(non_snake_case, unused_unsafe)]
+                                          pub unsafe fn _export_open_cabi<T_: Guest>(arg0: i64,) -> i32 { unsafe {#[cfg(target_arch="wasm32")]
+                                          _rt::run_ctors_once();let result0 = {
+                                            T_::open(arg0 as u64)
+                                          };
+                                          (result0).take_handle() as i32
+                                        } }
+                                        #[doc(hidden)]
+                                        #[allow(non_snake_case, unused_unsafe)]
+                                        pub unsafe fn _export_sum_cabi<T_: Guest>(arg0: *mut u8,arg1: usize,) -> i64 { unsafe {#[cfg(target_arch="wasm32")]
+                                        _rt::run_ctors_once();let result2 = {
+                                          let base1 = arg0;
+                                          let len1 = arg1;
+                                          let mut result1 = _rt::Vec::with_capacity(len1);
+                                          for i in 0..len1 {
+                                            let base = base1.add(i * 4);
+                                            let e1 = {
+                                              let l0 = *base.add(0).cast::<i32>();
 
-                                          /// Takes ownership of the handle owned by `resource`.
-                                          ///
-                                          /// Note that this ideally would be `into_handle` taking `Resource<T>` by
-                                          /// ownership. The code generator does not enable that in all situations,
-                                          /// unfortunately, so this is provided instead.
-                                          ///
-                                          /// Also note that `take_handle` is in theory only ever called on values
-                                          /// owned by a generated function. For example a generated function might
-                                          /// take `Resource<T>` as an argument but then call `take_handle` on a
-                                          /// reference to that argument. In that sense the dynamic nature of
-                                          /// `take_handle` should only be exposed internally to generated code, not
-                                          /// to user code.
-                                          #[doc(hidden)]
-                                          pub fn take_handle(resource: &Resource<T>) -> u32 {
-                                            resource.handle.swap(u32::MAX, Relaxed)
+                                              TillBorrow::lift(core::ptr::with_exposed_provenance(l0 as u32 as usize))
+                                            };
+                                            result1.push(e1);
                                           }
-
-                                          #[doc(hidden)]
-                                          pub fn handle(resource: &Resource<T>) -> u32 {
-                                            resource.handle.load(Relaxed)
-                                          }
-                                        }
-
-                                        impl<T: WasmResource> fmt::Debug for Resource<T> {
-                                          fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                                            f.debug_struct("Resource")
-                                            .field("handle", &self.handle)
-                                            .finish()
-                                          }
-                                        }
-
-                                        impl<T: WasmResource> Drop for Resource<T> {
-                                          fn drop(&mut self) {
-                                            unsafe {
-                                              match self.handle.load(Relaxed) {
-                                                // If this handle was "taken" then don't do anything in the
-                                                // destructor.
-                                                u32::MAX => {}
-
-                                                // ... but otherwise do actually destroy it with the imported
-                                                // component model intrinsic as defined through `T`.
-                                                other => T::drop(other),
-                                              }
-                                            }
-                                          }
-                                        }
-                                        pub unsafe fn bool_lift(val: u8) -> bool {
-                                          if cfg!(debug_assertions) {
-                                            match val {
-                                              0 => false,
-                                              1 => true,
-                                              _ => panic!("invalid bool discriminant"),
-                                            }
-                                          } else {
-                                            val != 0
-                                          }
-                                        }
-                                        pub use alloc_crate::vec::Vec;
-                                        pub use alloc_crate::alloc;
-
-                                        pub fn as_i64<T: AsI64>(t: T) -> i64 {
-                                          t.as_i64()
-                                        }
-
-                                        pub trait AsI64 {
-                                          fn as_i64(self) -> i64;
-                                        }
-
-                                        impl<'a, T: Copy + AsI64> AsI64 for &'a T {
-                                          fn as_i64(self) -> i64 {
-                                            (*self).as_i64()
-                                          }
-                                        }
-                                        
-                                        impl AsI64 for i64 {
-                                          #[inline]
-                                          fn as_i64(self) -> i64 {
-                                            self as i64
-                                          }
-                                        }
-                                        
-                                        impl AsI64 for u64 {
-                                          #[inline]
-                                          fn as_i64(self) -> i64 {
-                                            self as i64
-                                          }
-                                        }
-                                        pub use alloc_crate::string::String;
-                                        pub unsafe fn string_lift(bytes: Vec<u8>) -> String {
-                                          if cfg!(debug_assertions) {
-                                            String::from_utf8(bytes).unwrap()
-                                          } else {
-                                            unsafe { String::from_utf8_unchecked(bytes) }
-                                          }
-                                        }
-                                        pub unsafe fn invalid_enum_discriminant<T>() -> T {
-                                          if cfg!(debug_assertions) {
-                                            panic!("invalid enum discriminant")
-                                          } else {
-                                            unsafe { core::hint::unreachable_unchecked() }
-                                          }
-                                        }
-                                        
-                                        pub fn as_i32<T: AsI32>(t: T) -> i32 {
-                                          t.as_i32()
-                                        }
-
-                                        pub trait AsI32 {
-                                          fn as_i32(self) -> i32;
-                                        }
-
-                                        impl<'a, T: Copy + AsI32> AsI32 for &'a T {
-                                          fn as_i32(self) -> i32 {
-                                            (*self).as_i32()
-                                          }
-                                        }
-                                        
-                                        impl AsI32 for i32 {
-                                          #[inline]
-                                          fn as_i32(self) -> i32 {
-                                            self as i32
-                                          }
-                                        }
-                                        
-                                        impl AsI32 for u32 {
-                                          #[inline]
-                                          fn as_i32(self) -> i32 {
-                                            self as i32
-                                          }
-                                        }
-                                        
-                                        impl AsI32 for i16 {
-                                          #[inline]
-                                          fn as_i32(self) -> i32 {
-                                            self as i32
-                                          }
-                                        }
-                                        
-                                        impl AsI32 for u16 {
-                                          #[inline]
-                                          fn as_i32(self) -> i32 {
-                                            self as i32
-                                          }
-                                        }
-                                        
-                                        impl AsI32 for i8 {
-                                          #[inline]
-                                          fn as_i32(self) -> i32 {
-                                            self as i32
-                                          }
-                                        }
-                                        
-                                        impl AsI32 for u8 {
-                                          #[inline]
-                                          fn as_i32(self) -> i32 {
-                                            self as i32
-                                          }
-                                        }
-                                        
-                                        impl AsI32 for char {
-                                          #[inline]
-                                          fn as_i32(self) -> i32 {
-                                            self as i32
-                                          }
-                                        }
-                                        
-                                        impl AsI32 for usize {
-                                          #[inline]
-                                          fn as_i32(self) -> i32 {
-                                            self as i32
-                                          }
-                                        }
-                                        
-                                        pub fn as_f32<T: AsF32>(t: T) -> f32 {
-                                          t.as_f32()
-                                        }
-
-                                        pub trait AsF32 {
-                                          fn as_f32(self) -> f32;
-                                        }
-
-                                        impl<'a, T: Copy + AsF32> AsF32 for &'a T {
-                                          fn as_f32(self) -> f32 {
-                                            (*self).as_f32()
-                                          }
-                                        }
-                                        
-                                        impl AsF32 for f32 {
-                                          #[inline]
-                                          fn as_f32(self) -> f32 {
-                                            self as f32
-                                          }
-                                        }
-                                        
-                                        pub fn as_f64<T: AsF64>(t: T) -> f64 {
-                                          t.as_f64()
-                                        }
-
-                                        pub trait AsF64 {
-                                          fn as_f64(self) -> f64;
-                                        }
-
-                                        impl<'a, T: Copy + AsF64> AsF64 for &'a T {
-                                          fn as_f64(self) -> f64 {
-                                            (*self).as_f64()
-                                          }
-                                        }
-                                        
-                                        impl AsF64 for f64 {
-                                          #[inline]
-                                          fn as_f64(self) -> f64 {
-                                            self as f64
-                                          }
-                                        }
-                                        pub unsafe fn cabi_dealloc(ptr: *mut u8, size: usize, align: usize) {
-                                          if size == 0 {
-                                            return;
-                                          }
-                                          unsafe {
-                                            let layout = alloc::Layout::from_size_align_unchecked(size, align);
-                                            alloc::dealloc(ptr, layout);
-                                          }
-                                        }
-                                        pub unsafe fn char_lift(val: u32) -> char {
-                                          if cfg!(debug_assertions) {
-                                            core::char::from_u32(val).unwrap()
-                                          } else {
-                                            unsafe { core::char::from_u32_unchecked(val) }
-                                          }
-                                        }
-                                        
-                                        #[cfg(target_arch = "wasm32")]
-                                        pub fn run_ctors_once() {
-                                          wit_bindgen::rt::run_ctors_once();
-                                        }
-                                        pub use alloc_crate::boxed::Box;
-                                        extern crate alloc as alloc_crate;
-                                      }
-
-                                      /// Generates `#[unsafe(no_mangle)]` functions to export the specified type as
-                                      /// the root implementation of all generated traits.
-                                      ///
-                                      /// For more information see the documentation of `wit_bindgen::generate!`.
-                                      ///
-                                      /// ```rust
-                                      /// # macro_rules! export{ ($($t:tt)*) => (); }
-                                      /// # trait Guest {}
-                                      /// struct MyType;
-                                      ///
-                                      /// impl Guest for MyType {
-                                      ///     // ...
-                                      /// }
-                                      ///
-                                      /// export!(MyType);
-                                      /// ```
-                                      #[allow(unused_macros)]
+                                          _rt::cabi_dealloc(base1, len1 * 4, 4);
+                                          T_::sum(result1)
+                                        };
+                                        _rt::as_i64(result2)
+                                      } }
                                       #[doc(hidden)]
+                                      #[allow(non_snake_case, unused_unsafe)]
+                                      pub unsafe fn _export_close_cabi<T_: Guest>(arg0: i32,arg1: i32,) -> i64 { unsafe {#[cfg(target_arch="wasm32")]
+                                      _rt::run_ctors_once();let result0 = {
+                                        T_::close(match arg0 {
+                                          0 => None,
+                                          1 => {
+                                            let e = Till::from_handle(arg1 as u32);
+                                            Some(e)
+                                          }
+                                          _ => _rt::invalid_enum_discriminant(),
+                                        })
+                                      };
+                                      _rt::as_i64(result0)
+                                    } }
+                                    #[doc(hidden)]
+                                    #[allow(non_snake_case, unused_unsafe)]
+                                    pub unsafe fn _export_living_cabi<T_: Guest>() -> i32 { unsafe {#[cfg(target_arch="wasm32")]
+                                    _rt::run_ctors_once();let result0 = {
+                                      T_::living()
+                                    };
+                                    _rt::as_i32(result0)
+                                  } }
+                                  pub trait Guest {
+                                    type Till: GuestTill;
+                                    type Bell: GuestBell;
+                                    /// Puts something on the shelf; returns how many items are there.
+                                    #[allow(async_fn_in_trait)]
+                                    fn put(item: Item,) -> u32;
+                                    /// What is there.
+                                    #[allow(async_fn_in_trait)]
+                                    fn look() -> Shelf;
+                                    /// Keeps a text.
+                                    #[allow(async_fn_in_trait)]
+                                    fn note(text: _rt::String,) -> ();
+                                    #[allow(async_fn_in_trait)]
+                                    fn notes() -> _rt::Vec::<_rt::String>;
+                                    /// Answers after a while.
+                                    #[allow(async_fn_in_trait)]
+                                    fn echo(ms: u64,text: _rt::String,) -> _rt::String;
+                                    #[allow(async_fn_in_trait)]
+                                    fn boom() -> u32;
+                                    /// A till that this worker makes itself.
+                                    #[allow(async_fn_in_trait)]
+                                    fn open(start: u64,) -> Till;
+                                    /// What all of them hold together.
+                                    #[allow(async_fn_in_trait)]
+                                    fn sum(tills: _rt::Vec::<TillBorrow<'_>>,) -> u64;
+                                    /// What a till held that is gone now, if one is given.
+                                    #[allow(async_fn_in_trait)]
+                                    fn close(till: ::core::option::Option<Till>,) -> u64;
+                                    /// Tills and bells that live in this worker.
+                                    #[allow(async_fn_in_trait)]
+                                    fn living() -> u32;
+                                  }
+                                  pub trait GuestTill: wit_bindgen::rt::Resource {
 
-                                      macro_rules! __export_stubs_impl {
-                                        ($ty:ident) => (self::export!($ty with_types_in self););
-                                        ($ty:ident with_types_in $($path_to_types_root:tt)*) => (
-                                        $($path_to_types_root)*::exports::test::stubs_exports::shop::__export_test_stubs_exports_shop_0_1_0_cabi!($ty with_types_in $($path_to_types_root)*::exports::test::stubs_exports::shop);
-                                        $($path_to_types_root)*::exports::test::stubs::driver::__export_test_stubs_driver_0_1_0_cabi!($ty with_types_in $($path_to_types_root)*::exports::test::stubs::driver);
-                                        )
-                                      }
-                                      #[doc(inline)]
-                                      pub(crate) use __export_stubs_impl as export;
-
+                                    #[doc(hidden)]
+                                    unsafe fn _resource_new(val: *mut u8) -> u32
+                                    where Self: Sized
+                                    {
+                                      
                                       #[cfg(target_arch = "wasm32")]
-                                      #[unsafe(link_section = "component-type:wit-bindgen:0.61.1:test:stubs@0.1.0:stubs:encoded world")]
-                                      #[doc(hidden)]
-                                      #[allow(clippy::octal_escapes)]
-                                      pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 7718] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xaa;\x01A\x02\x01A\x1c\
+                                      #[link(wasm_import_module = "[export]test:stubs-exports/shop@0.1.0")]
+                                      unsafe extern "C" {
+                                        #[link_name = "[resource-new]till"]
+                                        fn new(_: *mut u8, ) -> i32;
+                                      }
+
+                                      #[cfg(not(target_arch = "wasm32"))]
+                                      unsafe extern "C" fn new(_: *mut u8, ) -> i32 { unreachable!() }
+                                      
+                                      unsafe { new(val) as u32 }
+                                    }
+
+                                    #[doc(hidden)]
+                                    fn _resource_rep(handle: u32) -> *mut u8
+                                    where Self: Sized
+                                    {
+                                      
+                                      #[cfg(target_arch = "wasm32")]
+                                      #[link(wasm_import_module = "[export]test:stubs-exports/shop@0.1.0")]
+                                      unsafe extern "C" {
+                                        #[link_name = "[resource-rep]till"]
+                                        fn rep(_: i32, ) -> *mut u8;
+                                      }
+
+                                      #[cfg(not(target_arch = "wasm32"))]
+                                      unsafe extern "C" fn rep(_: i32, ) -> *mut u8 { unreachable!() }
+                                      
+                                      unsafe { rep(handle as i32) }
+                                    }
+
+                                    
+
+                                    /// Place this resource's representation into a location with a stable pointer,
+                                    /// returning a pointer to that location.
+                                    ///
+                                    /// This method is used to place `val` on the heap, for example, or possibly in
+                                    /// an arena. The returned pointer must remain valid for the lifetime of this
+                                    /// resource. The default implementation of this metho will place `val` onto the
+                                    /// heap with `Box`. The returned pointer will be deallocated by the sibling
+                                    /// `resource_from_raw_` function.
+                                    ///
+                                    /// # Safety
+                                    ///
+                                    /// Note that this method is not `unsafe` to call, but it is `unsafe` to
+                                    /// define. When overriding this method you must additionally override the
+                                    /// `resource_from_raw_` to insert an appropriate deallocation for the returned
+                                    /// pointer. In the future this might become a default associated trait bound,
+                                    /// but that's not stable in Rust right now.
+                                    #[doc(hidden)]
+                                    unsafe fn resource_into_raw_(val: Self::Rep) -> *mut Self::Rep
+                                    {
+                                      _rt::Box::into_raw(_rt::Box::new(val))
+                                    }
+
+                                    /// Consumes and deallocates a pointer previously returned by
+                                    /// `resource_into_raw_`.
+                                    ///
+                                    /// This function is used to deallocate resources and allocations associated
+                                    /// with the allocation routine when creating a resource. The default
+                                    /// implementation of this method will read `handle`'s value and deallocate it
+                                    /// as a `Box`.
+                                    ///
+                                    /// Note that when overriding this method you'll almost surely want to override
+                                    /// `resource_into_raw_` as well.
+                                    ///
+                                    /// # Safety
+                                    ///
+                                    /// This method is only safe to call with pointers previously created by
+                                    /// `resource_into_raw_`. For more information see `Box::from_raw` for examples.
+                                    #[doc(hidden)]
+                                    unsafe fn resource_from_raw_(handle: *mut Self::Rep) -> Self::Rep
+                                    {
+                                      *unsafe { _rt::Box::from_raw(handle) }
+                                    }
+
+                                    
+                                    #[allow(async_fn_in_trait)]
+                                    fn new(start: u64,) -> Self;
+                                    #[allow(async_fn_in_trait)]
+                                    fn add(&self,by: u64,) -> u64;
+                                    /// Takes over what another one holds, which stays.
+                                    #[allow(async_fn_in_trait)]
+                                    fn drain(&self,other: TillBorrow<'_>,) -> u64;
+                                  }
+                                  pub trait GuestBell: wit_bindgen::rt::Resource {
+
+                                    #[doc(hidden)]
+                                    unsafe fn _resource_new(val: *mut u8) -> u32
+                                    where Self: Sized
+                                    {
+                                      
+                                      #[cfg(target_arch = "wasm32")]
+                                      #[link(wasm_import_module = "[export]test:stubs-exports/shop@0.1.0")]
+                                      unsafe extern "C" {
+                                        #[link_name = "[resource-new]bell"]
+                                        fn new(_: *mut u8, ) -> i32;
+                                      }
+
+                                      #[cfg(not(target_arch = "wasm32"))]
+                                      unsafe extern "C" fn new(_: *mut u8, ) -> i32 { unreachable!() }
+                                      
+                                      unsafe { new(val) as u32 }
+                                    }
+
+                                    #[doc(hidden)]
+                                    fn _resource_rep(handle: u32) -> *mut u8
+                                    where Self: Sized
+                                    {
+                                      
+                                      #[cfg(target_arch = "wasm32")]
+                                      #[link(wasm_import_module = "[export]test:stubs-exports/shop@0.1.0")]
+                                      unsafe extern "C" {
+                                        #[link_name = "[resource-rep]bell"]
+                                        fn rep(_: i32, ) -> *mut u8;
+                                      }
+
+                                      #[cfg(not(target_arch = "wasm32"))]
+                                      unsafe extern "C" fn rep(_: i32, ) -> *mut u8 { unreachable!() }
+                                      
+                                      unsafe { rep(handle as i32) }
+                                    }
+
+                                    
+
+                                    /// Place this resource's representation into a location with a stable pointer,
+                                    /// returning a pointer to that location.
+                                    ///
+                                    /// This method is used to place `val` on the heap, for example, or possibly in
+                                    /// an arena. The returned pointer must remain valid for the lifetime of this
+                                    /// resource. The default implementation of this metho will place `val` onto the
+                                    /// heap with `Box`. The returned pointer will be deallocated by the sibling
+                                    /// `resource_from_raw_` function.
+                                    ///
+                                    /// # Safety
+                                    ///
+                                    /// Note that this method is not `unsafe` to call, but it is `unsafe` to
+                                    /// define. When overriding this method you must additionally override the
+                                    /// `resource_from_raw_` to insert an appropriate deallocation for the returned
+                                    /// pointer. In the future this might become a default associated trait bound,
+                                    /// but that's not stable in Rust right now.
+                                    #[doc(hidden)]
+                                    unsafe fn resource_into_raw_(val: Self::Rep) -> *mut Self::Rep
+                                    {
+                                      _rt::Box::into_raw(_rt::Box::new(val))
+                                    }
+
+                                    /// Consumes and deallocates a pointer previously returned by
+                                    /// `resource_into_raw_`.
+                                    ///
+                                    /// This function is used to deallocate resources and allocations associated
+                                    /// with the allocation routine when creating a resource. The default
+                                    /// implementation of this method will read `handle`'s value and deallocate it
+                                    /// as a `Box`.
+                                    ///
+                                    /// Note that when overriding this method you'll almost surely want to override
+                                    /// `resource_into_raw_` as well.
+                                    ///
+                                    /// # Safety
+                                    ///
+                                    /// This method is only safe to call with pointers previously created by
+                                    /// `resource_into_raw_`. For more information see `Box::from_raw` for examples.
+                                    #[doc(hidden)]
+                                    unsafe fn resource_from_raw_(handle: *mut Self::Rep) -> Self::Rep
+                                    {
+                                      *unsafe { _rt::Box::from_raw(handle) }
+                                    }
+
+                                    
+                                    #[allow(async_fn_in_trait)]
+                                    fn new() -> Self;
+                                    #[allow(async_fn_in_trait)]
+                                    fn ring(&self,) -> u32;
+                                  }
+                                  #[doc(hidden)]
+
+                                  macro_rules! __export_test_stubs_exports_shop_0_1_0_cabi{
+                                    ($ty:ident with_types_in $($path_to_types:tt)*) => (const _: () = {
+
+                                      #[unsafe(export_name = "test:stubs-exports/shop@0.1.0#put")]
+                                      unsafe extern "C" fn export_put(arg0: *mut u8,arg1: usize,arg2: i32,) -> i32 {
+                                        unsafe { $($path_to_types)*::_export_put_cabi::<$ty>(arg0, arg1, arg2) }
+                                      }
+                                      #[unsafe(export_name = "test:stubs-exports/shop@0.1.0#look")]
+                                      unsafe extern "C" fn export_look() -> *mut u8 {
+                                        unsafe { $($path_to_types)*::_export_look_cabi::<$ty>() }
+                                      }
+                                      #[unsafe(export_name = "cabi_post_test:stubs-exports/shop@0.1.0#look")]
+                                      unsafe extern "C" fn _post_return_look(arg0: *mut u8,) {
+                                        unsafe { $($path_to_types)*::__post_return_look::<$ty>(arg0) }
+                                      }
+                                      #[unsafe(export_name = "test:stubs-exports/shop@0.1.0#note")]
+                                      unsafe extern "C" fn export_note(arg0: *mut u8,arg1: usize,) {
+                                        unsafe { $($path_to_types)*::_export_note_cabi::<$ty>(arg0, arg1) }
+                                      }
+                                      #[unsafe(export_name = "test:stubs-exports/shop@0.1.0#notes")]
+                                      unsafe extern "C" fn export_notes() -> *mut u8 {
+                                        unsafe { $($path_to_types)*::_export_notes_cabi::<$ty>() }
+                                      }
+                                      #[unsafe(export_name = "cabi_post_test:stubs-exports/shop@0.1.0#notes")]
+                                      unsafe extern "C" fn _post_return_notes(arg0: *mut u8,) {
+                                        unsafe { $($path_to_types)*::__post_return_notes::<$ty>(arg0) }
+                                      }
+                                      #[unsafe(export_name = "test:stubs-exports/shop@0.1.0#echo")]
+                                      unsafe extern "C" fn export_echo(arg0: i64,arg1: *mut u8,arg2: usize,) -> *mut u8 {
+                                        unsafe { $($path_to_types)*::_export_echo_cabi::<$ty>(arg0, arg1, arg2) }
+                                      }
+                                      #[unsafe(export_name = "cabi_post_test:stubs-exports/shop@0.1.0#echo")]
+                                      unsafe extern "C" fn _post_return_echo(arg0: *mut u8,) {
+                                        unsafe { $($path_to_types)*::__post_return_echo::<$ty>(arg0) }
+                                      }
+                                      #[unsafe(export_name = "test:stubs-exports/shop@0.1.0#boom")]
+                                      unsafe extern "C" fn export_boom() -> i32 {
+                                        unsafe { $($path_to_types)*::_export_boom_cabi::<$ty>() }
+                                      }
+                                      #[unsafe(export_name = "test:stubs-exports/shop@0.1.0#[constructor]till")]
+                                      unsafe extern "C" fn export_constructor_till(arg0: i64,) -> i32 {
+                                        unsafe { $($path_to_types)*::_export_constructor_till_cabi::<<$ty as $($path_to_types)*::Guest>::Till>(arg0) }
+                                      }
+                                      #[unsafe(export_name = "test:stubs-exports/shop@0.1.0#[method]till.add")]
+                                      unsafe extern "C" fn export_method_till_add(arg0: *mut u8,arg1: i64,) -> i64 {
+                                        unsafe { $($path_to_types)*::_export_method_till_add_cabi::<<$ty as $($path_to_types)*::Guest>::Till>(arg0, arg1) }
+                                      }
+                                      #[unsafe(export_name = "test:stubs-exports/shop@0.1.0#[method]till.drain")]
+                                      unsafe extern "C" fn export_method_till_drain(arg0: *mut u8,arg1: i32,) -> i64 {
+                                        unsafe { $($path_to_types)*::_export_method_till_drain_cabi::<<$ty as $($path_to_types)*::Guest>::Till>(arg0, arg1) }
+                                      }
+                                      #[unsafe(export_name = "test:stubs-exports/shop@0.1.0#[constructor]bell")]
+                                      unsafe extern "C" fn export_constructor_bell() -> i32 {
+                                        unsafe { $($path_to_types)*::_export_constructor_bell_cabi::<<$ty as $($path_to_types)*::Guest>::Bell>() }
+                                      }
+                                      #[unsafe(export_name = "test:stubs-exports/shop@0.1.0#[method]bell.ring")]
+                                      unsafe extern "C" fn export_method_bell_ring(arg0: *mut u8,) -> i32 {
+                                        unsafe { $($path_to_types)*::_export_method_bell_ring_cabi::<<$ty as $($path_to_types)*::Guest>::Bell>(arg0) }
+                                      }
+                                      #[unsafe(export_name = "test:stubs-exports/shop@0.1.0#open")]
+                                      unsafe extern "C" fn export_open(arg0: i64,) -> i32 {
+                                        unsafe { $($path_to_types)*::_export_open_cabi::<$ty>(arg0) }
+                                      }
+                                      #[unsafe(export_name = "test:stubs-exports/shop@0.1.0#sum")]
+                                      unsafe extern "C" fn export_sum(arg0: *mut u8,arg1: usize,) -> i64 {
+                                        unsafe { $($path_to_types)*::_export_sum_cabi::<$ty>(arg0, arg1) }
+                                      }
+                                      #[unsafe(export_name = "test:stubs-exports/shop@0.1.0#close")]
+                                      unsafe extern "C" fn export_close(arg0: i32,arg1: i32,) -> i64 {
+                                        unsafe { $($path_to_types)*::_export_close_cabi::<$ty>(arg0, arg1) }
+                                      }
+                                      #[unsafe(export_name = "test:stubs-exports/shop@0.1.0#living")]
+                                      unsafe extern "C" fn export_living() -> i32 {
+                                        unsafe { $($path_to_types)*::_export_living_cabi::<$ty>() }
+                                      }
+
+                                      const _: () = {
+                                        #[doc(hidden)]
+                                        #[unsafe(export_name = "test:stubs-exports/shop@0.1.0#[dtor]till")]
+                                        #[allow(non_snake_case)]
+                                        unsafe extern "C" fn dtor(rep: *mut u8) {
+                                          unsafe {
+                                            $($path_to_types)*::Till::dtor::<
+                                            <$ty as $($path_to_types)*::Guest>::Till
+                                            >(rep)
+                                          }
+                                        }
+                                      };
+                                      
+
+                                      const _: () = {
+                                        #[doc(hidden)]
+                                        #[unsafe(export_name = "test:stubs-exports/shop@0.1.0#[dtor]bell")]
+                                        #[allow(non_snake_case)]
+                                        unsafe extern "C" fn dtor(rep: *mut u8) {
+                                          unsafe {
+                                            $($path_to_types)*::Bell::dtor::<
+                                            <$ty as $($path_to_types)*::Guest>::Bell
+                                            >(rep)
+                                          }
+                                        }
+                                      };
+                                      
+                                    };);
+                                  }
+                                  #[doc(hidden)]
+                                  pub(crate) use __export_test_stubs_exports_shop_0_1_0_cabi;
+
+                                  #[cfg_attr(target_pointer_width="64", repr(align(8)))]
+                                  #[cfg_attr(target_pointer_width="32", repr(align(4)))]
+                                  struct _RetArea([::core::mem::MaybeUninit::<u8>; 3*::core::mem::size_of::<*const u8>()]);
+                                  static mut _RET_AREA: _RetArea = _RetArea([::core::mem::MaybeUninit::uninit(); 3*::core::mem::size_of::<*const u8>()]);
+
+                                }
+
+                              }
+                            }
+                          }
+                          mod _rt {
+                            #![allow(dead_code, unused_imports, clippy::all)]
+
+
+                            use core::fmt;
+                            use core::marker;
+                            use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+                            /// A type which represents a component model resource, either imported or
+                            /// exported into this component.
+                            ///
+                            /// This is a low-level wrapper which handles the lifetime of the resource
+                            /// (namely this has a destructor). The `T` provided defines the component model
+                            /// intrinsics that this wrapper uses.
+                            ///
+                            /// One of the chief purposes of this type is to provide `Deref` implementations
+                            /// to access the underlying data when it is owned.
+                            ///
+                            /// This type is primarily used in generated code for exported and imported
+                            /// resources.
+                            #[repr(transparent)]
+                            pub struct Resource<T: WasmResource> {
+                              // NB: This would ideally be `u32` but it is not. The fact that this has
+                              // interior mutability is not exposed in the API of this type except for the
+                              // `take_handle` method which is supposed to in theory be private.
+                              //
+                              // This represents, almost all the time, a valid handle value. When it's
+                              // invalid it's stored as `u32::MAX`.
+                              handle: AtomicU32,
+                              _marker: marker::PhantomData<T>,
+                            }
+
+                            /// A trait which all wasm resources implement, namely providing the ability to
+                            /// drop a resource.
+                            ///
+                            /// This generally is implemented by generated code, not user-facing code.
+                            #[allow(clippy::missing_safety_doc)]
+                            pub unsafe trait WasmResource {
+                              /// Invokes the `[resource-drop]...` intrinsic.
+                              unsafe fn drop(handle: u32);
+                            }
+
+                            impl<T: WasmResource> Resource<T> {
+                              #[doc(hidden)]
+                              pub unsafe fn from_handle(handle: u32) -> Self {
+                                debug_assert!(handle != 0 && handle != u32::MAX);
+                                Self {
+                                  handle: AtomicU32::new(handle),
+                                  _marker: marker::PhantomData,
+                                }
+                              }
+
+                              /// Takes ownership of the handle owned by `resource`.
+                              ///
+                              /// Note that this ideally would be `into_handle` taking `Resource<T>` by
+                              /// ownership. The code generator does not enable that in all situations,
+                              /// unfortunately, so this is provided instead.
+                              ///
+                              /// Also note that `take_handle` is in theory only ever called on values
+                              /// owned by a generated function. For example a generated function might
+                              /// take `Resource<T>` as an argument but then call `take_handle` on a
+                              /// reference to that argument. In that sense the dynamic nature of
+                              /// `take_handle` should only be exposed internally to generated code, not
+                              /// to user code.
+                              #[doc(hidden)]
+                              pub fn take_handle(resource: &Resource<T>) -> u32 {
+                                resource.handle.swap(u32::MAX, Relaxed)
+                              }
+
+                              #[doc(hidden)]
+                              pub fn handle(resource: &Resource<T>) -> u32 {
+                                resource.handle.load(Relaxed)
+                              }
+                            }
+
+                            impl<T: WasmResource> fmt::Debug for Resource<T> {
+                              fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                                f.debug_struct("Resource")
+                                .field("handle", &self.handle)
+                                .finish()
+                              }
+                            }
+
+                            impl<T: WasmResource> Drop for Resource<T> {
+                              fn drop(&mut self) {
+                                unsafe {
+                                  match self.handle.load(Relaxed) {
+                                    // If this handle was "taken" then don't do anything in the
+                                    // destructor.
+                                    u32::MAX => {}
+
+                                    // ... but otherwise do actually destroy it with the imported
+                                    // component model intrinsic as defined through `T`.
+                                    other => T::drop(other),
+                                  }
+                                }
+                              }
+                            }
+                            pub unsafe fn bool_lift(val: u8) -> bool {
+                              if cfg!(debug_assertions) {
+                                match val {
+                                  0 => false,
+                                  1 => true,
+                                  _ => panic!("invalid bool discriminant"),
+                                }
+                              } else {
+                                val != 0
+                              }
+                            }
+                            pub use alloc_crate::vec::Vec;
+                            pub use alloc_crate::alloc;
+
+                            pub fn as_i64<T: AsI64>(t: T) -> i64 {
+                              t.as_i64()
+                            }
+
+                            pub trait AsI64 {
+                              fn as_i64(self) -> i64;
+                            }
+
+                            impl<'a, T: Copy + AsI64> AsI64 for &'a T {
+                              fn as_i64(self) -> i64 {
+                                (*self).as_i64()
+                              }
+                            }
+                            
+                            impl AsI64 for i64 {
+                              #[inline]
+                              fn as_i64(self) -> i64 {
+                                self as i64
+                              }
+                            }
+                            
+                            impl AsI64 for u64 {
+                              #[inline]
+                              fn as_i64(self) -> i64 {
+                                self as i64
+                              }
+                            }
+                            pub use alloc_crate::string::String;
+                            pub unsafe fn string_lift(bytes: Vec<u8>) -> String {
+                              if cfg!(debug_assertions) {
+                                String::from_utf8(bytes).unwrap()
+                              } else {
+                                unsafe { String::from_utf8_unchecked(bytes) }
+                              }
+                            }
+                            pub unsafe fn invalid_enum_discriminant<T>() -> T {
+                              if cfg!(debug_assertions) {
+                                panic!("invalid enum discriminant")
+                              } else {
+                                unsafe { core::hint::unreachable_unchecked() }
+                              }
+                            }
+                            
+                            pub fn as_i32<T: AsI32>(t: T) -> i32 {
+                              t.as_i32()
+                            }
+
+                            pub trait AsI32 {
+                              fn as_i32(self) -> i32;
+                            }
+
+                            impl<'a, T: Copy + AsI32> AsI32 for &'a T {
+                              fn as_i32(self) -> i32 {
+                                (*self).as_i32()
+                              }
+                            }
+                            
+                            impl AsI32 for i32 {
+                              #[inline]
+                              fn as_i32(self) -> i32 {
+                                self as i32
+                              }
+                            }
+                            
+                            impl AsI32 for u32 {
+                              #[inline]
+                              fn as_i32(self) -> i32 {
+                                self as i32
+                              }
+                            }
+                            
+                            impl AsI32 for i16 {
+                              #[inline]
+                              fn as_i32(self) -> i32 {
+                                self as i32
+                              }
+                            }
+                            
+                            impl AsI32 for u16 {
+                              #[inline]
+                              fn as_i32(self) -> i32 {
+                                self as i32
+                              }
+                            }
+                            
+                            impl AsI32 for i8 {
+                              #[inline]
+                              fn as_i32(self) -> i32 {
+                                self as i32
+                              }
+                            }
+                            
+                            impl AsI32 for u8 {
+                              #[inline]
+                              fn as_i32(self) -> i32 {
+                                self as i32
+                              }
+                            }
+                            
+                            impl AsI32 for char {
+                              #[inline]
+                              fn as_i32(self) -> i32 {
+                                self as i32
+                              }
+                            }
+                            
+                            impl AsI32 for usize {
+                              #[inline]
+                              fn as_i32(self) -> i32 {
+                                self as i32
+                              }
+                            }
+                            
+                            pub fn as_f32<T: AsF32>(t: T) -> f32 {
+                              t.as_f32()
+                            }
+
+                            pub trait AsF32 {
+                              fn as_f32(self) -> f32;
+                            }
+
+                            impl<'a, T: Copy + AsF32> AsF32 for &'a T {
+                              fn as_f32(self) -> f32 {
+                                (*self).as_f32()
+                              }
+                            }
+                            
+                            impl AsF32 for f32 {
+                              #[inline]
+                              fn as_f32(self) -> f32 {
+                                self as f32
+                              }
+                            }
+                            
+                            pub fn as_f64<T: AsF64>(t: T) -> f64 {
+                              t.as_f64()
+                            }
+
+                            pub trait AsF64 {
+                              fn as_f64(self) -> f64;
+                            }
+
+                            impl<'a, T: Copy + AsF64> AsF64 for &'a T {
+                              fn as_f64(self) -> f64 {
+                                (*self).as_f64()
+                              }
+                            }
+                            
+                            impl AsF64 for f64 {
+                              #[inline]
+                              fn as_f64(self) -> f64 {
+                                self as f64
+                              }
+                            }
+                            pub unsafe fn cabi_dealloc(ptr: *mut u8, size: usize, align: usize) {
+                              if size == 0 {
+                                return;
+                              }
+                              unsafe {
+                                let layout = alloc::Layout::from_size_align_unchecked(size, align);
+                                alloc::dealloc(ptr, layout);
+                              }
+                            }
+                            pub unsafe fn char_lift(val: u32) -> char {
+                              if cfg!(debug_assertions) {
+                                core::char::from_u32(val).unwrap()
+                              } else {
+                                unsafe { core::char::from_u32_unchecked(val) }
+                              }
+                            }
+                            
+                            #[cfg(target_arch = "wasm32")]
+                            pub fn run_ctors_once() {
+                              wit_bindgen::rt::run_ctors_once();
+                            }
+                            pub use alloc_crate::boxed::Box;
+                            extern crate alloc as alloc_crate;
+                          }
+
+                          /// Generates `#[unsafe(no_mangle)]` functions to export the specified type as
+                          /// the root implementation of all generated traits.
+                          ///
+                          /// For more information see the documentation of `wit_bindgen::generate!`.
+                          ///
+                          /// ```rust
+                          /// # macro_rules! export{ ($($t:tt)*) => (); }
+                          /// # trait Guest {}
+                          /// struct MyType;
+                          ///
+                          /// impl Guest for MyType {
+                          ///     // ...
+                          /// }
+                          ///
+                          /// export!(MyType);
+                          /// ```
+                          #[allow(unused_macros)]
+                          #[doc(hidden)]
+
+                          macro_rules! __export_stubs_impl {
+                            ($ty:ident) => (self::export!($ty with_types_in self););
+                            ($ty:ident with_types_in $($path_to_types_root:tt)*) => (
+                            $($path_to_types_root)*::exports::test::stubs_exports::shop::__export_test_stubs_exports_shop_0_1_0_cabi!($ty with_types_in $($path_to_types_root)*::exports::test::stubs_exports::shop);
+                            $($path_to_types_root)*::exports::test::stubs::driver::__export_test_stubs_driver_0_1_0_cabi!($ty with_types_in $($path_to_types_root)*::exports::test::stubs::driver);
+                            )
+                          }
+                          #[doc(inline)]
+                          pub(crate) use __export_stubs_impl as export;
+
+                          #[cfg(target_arch = "wasm32")]
+                          #[unsafe(link_section = "component-type:wit-bindgen:0.61.1:test:stubs@0.1.0:stubs:encoded world")]
+                          #[doc(hidden)]
+                          #[allow(clippy::octal_escapes)]
+                          pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 8681] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xedB\x01A\x02\x01A\x1e\
 \x01B\x0a\x04\0\x08pollable\x03\x01\x01h\0\x01@\x01\x04self\x01\0\x7f\x04\0\x16[\
 method]pollable.ready\x01\x02\x01@\x01\x04self\x01\x01\0\x04\0\x16[method]pollab\
 le.block\x01\x03\x01p\x01\x01py\x01@\x01\x02in\x04\0\x05\x04\0\x04poll\x01\x06\x03\
@@ -8564,66 +9418,88 @@ oplog-idx-cut-off\x0b\x01\0\x04\0\x0bfork-worker\x01\\\x01@\x02\x09worker-id\x09
 ent-references\0\xde\0\x04\0\x14resolve-component-id\x01_\x01k\x09\x01@\x02\x13c\
 omponent-references\x0bworker-names\0\xe0\0\x04\0\x11resolve-worker-id\x01a\x04\0\
 \x18resolve-worker-id-strict\x01a\x01@\x01\x08new-names\0>\x04\0\x04fork\x01b\x03\
-\0\x14golem:api/host@1.1.7\x05\x0b\x01B\x05\x01r\x02\x04names\x05count{\x04\0\x04\
-item\x03\0\0\x01p\x01\x01q\x02\x05empty\0\0\x06filled\x01\x02\0\x04\0\x05shelf\x03\
-\0\x03\x03\0\x1etest:stubs-exports/types@0.1.0\x05\x0c\x02\x03\0\x03\x12cancella\
-tion-token\x02\x03\0\x05\x04item\x02\x03\0\x05\x05shelf\x01BZ\x02\x03\x02\x01\x0a\
-\x04\0\x13golem-rpc-worker-id\x03\0\0\x02\x03\x02\x01\x0d\x04\0\x1cgolem-rpc-can\
-cellation-token\x03\0\x02\x02\x03\x02\x01\x01\x04\0\x10wasi-io-pollable\x03\0\x04\
-\x02\x03\x02\x01\x04\x04\0\x14wasi-clocks-datetime\x03\0\x06\x02\x03\x02\x01\x0e\
-\x04\0\x04item\x03\0\x08\x02\x03\x02\x01\x0f\x04\0\x05shelf\x03\0\x0a\x04\0\x16f\
-uture-shop-put-result\x03\x01\x04\0\x17future-shop-look-result\x03\x01\x04\0\x17\
-future-shop-echo-result\x03\x01\x04\0\x16future-till-add-result\x03\x01\x04\0\x04\
-shop\x03\x01\x04\0\x04till\x03\x01\x04\0\x04bell\x03\x01\x01h\x0c\x01i\x05\x01@\x01\
-\x04self\x13\0\x14\x04\0([method]future-shop-put-result.subscribe\x01\x15\x01ky\x01\
-@\x01\x04self\x13\0\x16\x04\0\"[method]future-shop-put-result.get\x01\x17\x01h\x0d\
-\x01@\x01\x04self\x18\0\x14\x04\0)[method]future-shop-look-result.subscribe\x01\x19\
-\x01k\x0b\x01@\x01\x04self\x18\0\x1a\x04\0#[method]future-shop-look-result.get\x01\
-\x1b\x01h\x0e\x01@\x01\x04self\x1c\0\x14\x04\0)[method]future-shop-echo-result.s\
-ubscribe\x01\x1d\x01ks\x01@\x01\x04self\x1c\0\x1e\x04\0#[method]future-shop-echo\
--result.get\x01\x1f\x01h\x0f\x01@\x01\x04self\x20\0\x14\x04\0([method]future-til\
-l-add-result.subscribe\x01!\x01kw\x01@\x01\x04self\x20\0\"\x04\0\"[method]future\
--till-add-result.get\x01#\x01i\x10\x01@\x01\x0bworker-names\0$\x04\0\x11[constru\
-ctor]shop\x01%\x01@\x01\x09worker-id\x01\0$\x04\0\x13[static]shop.custom\x01&\x01\
-h\x10\x01@\x02\x04self'\x04item\x09\0y\x04\0\x19[method]shop.blocking-put\x01(\x01\
-i\x0c\x01@\x02\x04self'\x04item\x09\0)\x04\0\x10[method]shop.put\x01*\x01@\x01\x04\
-self'\0\x0b\x04\0\x1a[method]shop.blocking-look\x01+\x01i\x0d\x01@\x01\x04self'\0\
-,\x04\0\x11[method]shop.look\x01-\x01@\x02\x04self'\x04texts\x01\0\x04\0\x1a[met\
-hod]shop.blocking-note\x01.\x04\0\x11[method]shop.note\x01.\x01i\x03\x01@\x03\x04\
-self'\x04texts\x0dscheduled-for\x07\0/\x04\0\x1a[method]shop.schedule-note\x010\x01\
-@\x03\x04self'\x02msw\x04texts\0s\x04\0\x1a[method]shop.blocking-echo\x011\x01i\x0e\
-\x01@\x03\x04self'\x02msw\x04texts\02\x04\0\x11[method]shop.echo\x013\x01@\x01\x04\
-self'\0y\x04\0\x1a[method]shop.blocking-boom\x014\x01i\x11\x01@\x02\x0bworker-na\
-mes\x05startw\05\x04\0\x11[constructor]till\x016\x01@\x02\x09worker-id\x01\x05st\
-artw\05\x04\0\x13[static]till.custom\x017\x01h\x11\x01@\x02\x04self8\x02byw\0w\x04\
-\0\x19[method]till.blocking-add\x019\x01i\x0f\x01@\x02\x04self8\x02byw\0:\x04\0\x10\
-[method]till.add\x01;\x01i\x12\x01@\x01\x0bworker-names\0<\x04\0\x11[constructor\
-]bell\x01=\x01h\x12\x01@\x01\x04self>\0y\x04\0\x1a[method]bell.blocking-ring\x01\
-?\x03\0$test:stubs-client/stubs-client@0.1.0\x05\x10\x01B\x20\x02\x03\x02\x01\x0e\
-\x04\0\x04item\x03\0\0\x02\x03\x02\x01\x0f\x04\0\x05shelf\x03\0\x02\x04\0\x04til\
-l\x03\x01\x04\0\x04bell\x03\x01\x01i\x04\x01@\x01\x05startw\0\x06\x04\0\x11[cons\
-tructor]till\x01\x07\x01h\x04\x01@\x02\x04self\x08\x02byw\0w\x04\0\x10[method]ti\
-ll.add\x01\x09\x01i\x05\x01@\0\0\x0a\x04\0\x11[constructor]bell\x01\x0b\x01h\x05\
-\x01@\x01\x04self\x0c\0y\x04\0\x11[method]bell.ring\x01\x0d\x01@\x01\x04item\x01\
-\0y\x04\0\x03put\x01\x0e\x01@\0\0\x03\x04\0\x04look\x01\x0f\x01@\x01\x04texts\x01\
-\0\x04\0\x04note\x01\x10\x01ps\x01@\0\0\x11\x04\0\x05notes\x01\x12\x01@\x02\x02m\
-sw\x04texts\0s\x04\0\x04echo\x01\x13\x01@\0\0y\x04\0\x04boom\x01\x14\x04\0\x06li\
-ving\x01\x14\x04\0\x1dtest:stubs-exports/shop@0.1.0\x05\x11\x01B\x17\x02\x03\x02\
-\x01\x0e\x04\0\x04item\x03\0\0\x02\x03\x02\x01\x0f\x04\0\x05shelf\x03\0\x02\x01@\
-\x02\x06workers\x04item\x01\0y\x04\0\x03put\x01\x04\x01@\x03\x09components\x06wo\
-rkers\x04item\x01\0y\x04\0\x09put-by-id\x01\x05\x01@\x01\x06workers\0\x03\x04\0\x04\
-look\x01\x06\x01@\x02\x06workers\x04texts\x01\0\x04\0\x04note\x01\x07\x01ps\x01@\
-\x03\x07workers\x08\x02msw\x04texts\0\x08\x04\0\x04echo\x01\x09\x01@\x04\x06work\
-ers\x02msw\x04texts\x06cancel\x7f\x01\0\x04\0\x0anote-later\x01\x0a\x01pw\x01@\x03\
-\x06workers\x05startw\x02byw\0\x0b\x04\0\x04sell\x01\x0c\x01@\x01\x06workers\0y\x04\
-\0\x04ring\x01\x0d\x04\0\x04boom\x01\x0d\x04\0\x17test:stubs/driver@0.1.0\x05\x12\
-\x04\0\x16test:stubs/stubs@0.1.0\x04\0\x0b\x0b\x01\0\x05stubs\x03\0\0\0G\x09prod\
-ucers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x06\
-0.61.1";
+\0\x14golem:api/host@1.1.7\x05\x0b\x01B*\x01r\x02\x04names\x05count{\x04\0\x04it\
+em\x03\0\0\x01p\x01\x01q\x02\x05empty\0\0\x06filled\x01\x02\0\x04\0\x05shelf\x03\
+\0\x03\x04\0\x04till\x03\x01\x04\0\x04bell\x03\x01\x01i\x05\x01@\x01\x05startw\0\
+\x07\x04\0\x11[constructor]till\x01\x08\x01h\x05\x01@\x02\x04self\x09\x02byw\0w\x04\
+\0\x10[method]till.add\x01\x0a\x01@\x02\x04self\x09\x05other\x09\0w\x04\0\x12[me\
+thod]till.drain\x01\x0b\x01i\x06\x01@\0\0\x0c\x04\0\x11[constructor]bell\x01\x0d\
+\x01h\x06\x01@\x01\x04self\x0e\0y\x04\0\x11[method]bell.ring\x01\x0f\x01@\x01\x04\
+item\x01\0y\x04\0\x03put\x01\x10\x01@\0\0\x04\x04\0\x04look\x01\x11\x01@\x01\x04\
+texts\x01\0\x04\0\x04note\x01\x12\x01ps\x01@\0\0\x13\x04\0\x05notes\x01\x14\x01@\
+\x02\x02msw\x04texts\0s\x04\0\x04echo\x01\x15\x01@\0\0y\x04\0\x04boom\x01\x16\x04\
+\0\x04open\x01\x08\x01p\x09\x01@\x01\x05tills\x17\0w\x04\0\x03sum\x01\x18\x01k\x07\
+\x01@\x01\x04till\x19\0w\x04\0\x05close\x01\x1a\x04\0\x06living\x01\x16\x03\0\x1d\
+test:stubs-exports/shop@0.1.0\x05\x0c\x02\x03\0\x03\x12cancellation-token\x02\x03\
+\0\x05\x04item\x02\x03\0\x05\x05shelf\x01Bm\x02\x03\x02\x01\x0a\x04\0\x13golem-r\
+pc-worker-id\x03\0\0\x02\x03\x02\x01\x0d\x04\0\x1cgolem-rpc-cancellation-token\x03\
+\0\x02\x02\x03\x02\x01\x01\x04\0\x10wasi-io-pollable\x03\0\x04\x02\x03\x02\x01\x04\
+\x04\0\x14wasi-clocks-datetime\x03\0\x06\x02\x03\x02\x01\x0e\x04\0\x04item\x03\0\
+\x08\x02\x03\x02\x01\x0f\x04\0\x05shelf\x03\0\x0a\x04\0\x16future-shop-put-resul\
+t\x03\x01\x04\0\x17future-shop-look-result\x03\x01\x04\0\x17future-shop-echo-res\
+ult\x03\x01\x04\0\x16future-till-add-result\x03\x01\x04\0\x17future-shop-open-re\
+sult\x03\x01\x04\0\x04shop\x03\x01\x04\0\x04till\x03\x01\x04\0\x04bell\x03\x01\x01\
+h\x0c\x01i\x05\x01@\x01\x04self\x14\0\x15\x04\0([method]future-shop-put-result.s\
+ubscribe\x01\x16\x01ky\x01@\x01\x04self\x14\0\x17\x04\0\"[method]future-shop-put\
+-result.get\x01\x18\x01h\x0d\x01@\x01\x04self\x19\0\x15\x04\0)[method]future-sho\
+p-look-result.subscribe\x01\x1a\x01k\x0b\x01@\x01\x04self\x19\0\x1b\x04\0#[metho\
+d]future-shop-look-result.get\x01\x1c\x01h\x0e\x01@\x01\x04self\x1d\0\x15\x04\0)\
+[method]future-shop-echo-result.subscribe\x01\x1e\x01ks\x01@\x01\x04self\x1d\0\x1f\
+\x04\0#[method]future-shop-echo-result.get\x01\x20\x01h\x0f\x01@\x01\x04self!\0\x15\
+\x04\0([method]future-till-add-result.subscribe\x01\"\x01kw\x01@\x01\x04self!\0#\
+\x04\0\"[method]future-till-add-result.get\x01$\x01h\x10\x01@\x01\x04self%\0\x15\
+\x04\0)[method]future-shop-open-result.subscribe\x01&\x01i\x12\x01k'\x01@\x01\x04\
+self%\0(\x04\0#[method]future-shop-open-result.get\x01)\x01i\x11\x01@\x01\x0bwor\
+ker-names\0*\x04\0\x11[constructor]shop\x01+\x01@\x01\x09worker-id\x01\0*\x04\0\x13\
+[static]shop.custom\x01,\x01h\x11\x01@\x02\x04self-\x04item\x09\0y\x04\0\x19[met\
+hod]shop.blocking-put\x01.\x01i\x0c\x01@\x02\x04self-\x04item\x09\0/\x04\0\x10[m\
+ethod]shop.put\x010\x01@\x01\x04self-\0\x0b\x04\0\x1a[method]shop.blocking-look\x01\
+1\x01i\x0d\x01@\x01\x04self-\02\x04\0\x11[method]shop.look\x013\x01@\x02\x04self\
+-\x04texts\x01\0\x04\0\x1a[method]shop.blocking-note\x014\x04\0\x11[method]shop.\
+note\x014\x01i\x03\x01@\x03\x04self-\x04texts\x0dscheduled-for\x07\05\x04\0\x1a[\
+method]shop.schedule-note\x016\x01@\x03\x04self-\x02msw\x04texts\0s\x04\0\x1a[me\
+thod]shop.blocking-echo\x017\x01i\x0e\x01@\x03\x04self-\x02msw\x04texts\08\x04\0\
+\x11[method]shop.echo\x019\x01@\x01\x04self-\0y\x04\0\x1a[method]shop.blocking-b\
+oom\x01:\x01@\x02\x04self-\x05startw\0'\x04\0\x1a[method]shop.blocking-open\x01;\
+\x01i\x10\x01@\x02\x04self-\x05startw\0<\x04\0\x11[method]shop.open\x01=\x01h\x12\
+\x01p>\x01@\x02\x04self-\x05tills?\0w\x04\0\x19[method]shop.blocking-sum\x01@\x01\
+@\x02\x04self-\x04till(\0w\x04\0\x1b[method]shop.blocking-close\x01A\x01@\x02\x0b\
+worker-names\x05startw\0'\x04\0\x11[constructor]till\x01B\x01@\x02\x09worker-id\x01\
+\x05startw\0'\x04\0\x13[static]till.custom\x01C\x01@\x02\x04self>\x02byw\0w\x04\0\
+\x19[method]till.blocking-add\x01D\x01i\x0f\x01@\x02\x04self>\x02byw\0\xc5\0\x04\
+\0\x10[method]till.add\x01F\x01@\x02\x04self>\x05other>\0w\x04\0\x1b[method]till\
+.blocking-drain\x01G\x01i\x13\x01@\x01\x0bworker-names\0\xc8\0\x04\0\x11[constru\
+ctor]bell\x01I\x01h\x13\x01@\x01\x04self\xca\0\0y\x04\0\x1a[method]bell.blocking\
+-ring\x01K\x03\0$test:stubs-client/stubs-client@0.1.0\x05\x10\x01B*\x01r\x02\x04\
+names\x05count{\x04\0\x04item\x03\0\0\x01p\x01\x01q\x02\x05empty\0\0\x06filled\x01\
+\x02\0\x04\0\x05shelf\x03\0\x03\x04\0\x04till\x03\x01\x04\0\x04bell\x03\x01\x01i\
+\x05\x01@\x01\x05startw\0\x07\x04\0\x11[constructor]till\x01\x08\x01h\x05\x01@\x02\
+\x04self\x09\x02byw\0w\x04\0\x10[method]till.add\x01\x0a\x01@\x02\x04self\x09\x05\
+other\x09\0w\x04\0\x12[method]till.drain\x01\x0b\x01i\x06\x01@\0\0\x0c\x04\0\x11\
+[constructor]bell\x01\x0d\x01h\x06\x01@\x01\x04self\x0e\0y\x04\0\x11[method]bell\
+.ring\x01\x0f\x01@\x01\x04item\x01\0y\x04\0\x03put\x01\x10\x01@\0\0\x04\x04\0\x04\
+look\x01\x11\x01@\x01\x04texts\x01\0\x04\0\x04note\x01\x12\x01ps\x01@\0\0\x13\x04\
+\0\x05notes\x01\x14\x01@\x02\x02msw\x04texts\0s\x04\0\x04echo\x01\x15\x01@\0\0y\x04\
+\0\x04boom\x01\x16\x04\0\x04open\x01\x08\x01p\x09\x01@\x01\x05tills\x17\0w\x04\0\
+\x03sum\x01\x18\x01k\x07\x01@\x01\x04till\x19\0w\x04\0\x05close\x01\x1a\x04\0\x06\
+living\x01\x16\x04\0\x1dtest:stubs-exports/shop@0.1.0\x05\x11\x02\x03\0\x07\x04i\
+tem\x02\x03\0\x07\x05shelf\x01B\x1b\x02\x03\x02\x01\x12\x04\0\x04item\x03\0\0\x02\
+\x03\x02\x01\x13\x04\0\x05shelf\x03\0\x02\x01@\x02\x06workers\x04item\x01\0y\x04\
+\0\x03put\x01\x04\x01@\x03\x09components\x06workers\x04item\x01\0y\x04\0\x09put-\
+by-id\x01\x05\x01@\x01\x06workers\0\x03\x04\0\x04look\x01\x06\x01@\x02\x06worker\
+s\x04texts\x01\0\x04\0\x04note\x01\x07\x01ps\x01@\x03\x07workers\x08\x02msw\x04t\
+exts\0\x08\x04\0\x04echo\x01\x09\x01@\x04\x06workers\x02msw\x04texts\x06cancel\x7f\
+\x01\0\x04\0\x0anote-later\x01\x0a\x01pw\x01@\x03\x06workers\x05startw\x02byw\0\x0b\
+\x04\0\x04sell\x01\x0c\x01@\x01\x06workers\0y\x04\0\x04ring\x01\x0d\x01@\x01\x06\
+workers\0\x0b\x04\0\x05trade\x01\x0e\x01@\x02\x06workers\x05others\0w\x04\0\x06m\
+ix-up\x01\x0f\x04\0\x04boom\x01\x0d\x04\0\x17test:stubs/driver@0.1.0\x05\x14\x04\
+\0\x16test:stubs/stubs@0.1.0\x04\0\x0b\x0b\x01\0\x05stubs\x03\0\0\0G\x09producer\
+s\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.6\
+1.1";
 
-                                      #[inline(never)]
-                                      #[doc(hidden)]
-                                      pub fn __link_custom_section_describing_imports() {
-                                        wit_bindgen::rt::maybe_link_cabi_realloc();
-                                      }
-                                      
+                          #[inline(never)]
+                          #[doc(hidden)]
+                          pub fn __link_custom_section_describing_imports() {
+                            wit_bindgen::rt::maybe_link_cabi_realloc();
+                          }
+                          

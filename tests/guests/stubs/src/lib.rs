@@ -11,6 +11,7 @@ use bindings::exports::test::stubs_exports::shop;
 use bindings::golem::api::host::resolve_worker_id;
 use bindings::test::stubs_client::stubs_client as client;
 use bindings::wasi::clocks::wall_clock::{self, Datetime};
+use bindings::wasi::io::poll::Pollable;
 
 thread_local! {
     static SHELF: RefCell<Vec<shop::Item>> = const { RefCell::new(Vec::new()) };
@@ -55,6 +56,18 @@ impl shop::Guest for Stubs {
         panic!("boom");
     }
 
+    fn open(start: u64) -> shop::Till {
+        shop::Till::new(Till(Cell::new(start), Life::begin()))
+    }
+
+    fn sum(tills: Vec<shop::TillBorrow>) -> u64 {
+        tills.iter().map(|till| till.get::<Till>().0.get()).sum()
+    }
+
+    fn close(till: Option<shop::Till>) -> u64 {
+        till.map_or(0, |till| till.into_inner::<Till>().0.get())
+    }
+
     fn living() -> u32 {
         LIVING.get()
     }
@@ -86,6 +99,10 @@ impl shop::GuestTill for Till {
         self.0.set(self.0.get() + by);
         self.0.get()
     }
+
+    fn drain(&self, other: shop::TillBorrow) -> u64 {
+        self.add(other.get::<Till>().0.take())
+    }
 }
 
 struct Bell(Cell<u32>, #[allow(dead_code)] Life);
@@ -101,18 +118,45 @@ impl shop::GuestBell for Bell {
     }
 }
 
+/// What the component exports and what its stub takes are types of two interfaces.
+impl From<shop::Item> for client::Item {
+    fn from(item: shop::Item) -> Self {
+        let shop::Item { name, count } = item;
+        Self { name, count }
+    }
+}
+
+impl From<client::Shelf> for shop::Shelf {
+    fn from(shelf: client::Shelf) -> Self {
+        let item = |client::Item { name, count }| shop::Item { name, count };
+        match shelf {
+            client::Shelf::Empty => Self::Empty,
+            client::Shelf::Filled(items) => Self::Filled(items.into_iter().map(item).collect()),
+        }
+    }
+}
+
+fn wait<T>(get: impl Fn() -> Option<T>, subscribe: impl Fn() -> Pollable) -> T {
+    loop {
+        if let Some(result) = get() {
+            return result;
+        }
+        subscribe().block();
+    }
+}
+
 impl driver::Guest for Stubs {
     fn put(worker: String, item: shop::Item) -> u32 {
-        client::Shop::new(&worker).blocking_put(&item)
+        client::Shop::new(&worker).blocking_put(&item.into())
     }
 
     fn put_by_id(component: String, worker: String, item: shop::Item) -> u32 {
         let id = resolve_worker_id(&component, &worker).expect("a component of this name");
-        client::Shop::custom(&id).blocking_put(&item)
+        client::Shop::custom(&id).blocking_put(&item.into())
     }
 
     fn look(worker: String) -> shop::Shelf {
-        client::Shop::new(&worker).blocking_look()
+        client::Shop::new(&worker).blocking_look().into()
     }
 
     fn note(worker: String, text: String) {
@@ -122,12 +166,7 @@ impl driver::Guest for Stubs {
     fn echo(workers: Vec<String>, ms: u64, text: String) -> Vec<String> {
         let begin = |worker: &String| client::Shop::new(worker).echo(ms, &text);
         let begun: Vec<_> = workers.iter().map(begin).collect();
-        let wait = |future: client::FutureShopEchoResult| loop {
-            if let Some(text) = future.get() {
-                return text;
-            }
-            future.subscribe().block();
-        };
+        let wait = |future: client::FutureShopEchoResult| wait(|| future.get(), || future.subscribe());
         begun.into_iter().map(wait).collect()
     }
 
@@ -151,6 +190,24 @@ impl driver::Guest for Stubs {
 
     fn ring(worker: String) -> u32 {
         client::Bell::new(&worker).blocking_ring()
+    }
+
+    fn trade(worker: String) -> Vec<u64> {
+        let shop = client::Shop::new(&worker);
+        let made = client::Till::new(&worker, 1);
+        let opened = shop.blocking_open(20);
+        let future = shop.open(300);
+        let begun = wait(|| future.get(), || future.subscribe());
+        let all = shop.blocking_sum(&[&made, &opened, &begun]);
+        let drained = made.blocking_drain(&opened);
+        let closed = shop.blocking_close(Some(begun));
+        let none = shop.blocking_close(None);
+        vec![all, drained, opened.blocking_add(0), closed, none, made.blocking_add(0)]
+    }
+
+    fn mix_up(worker: String, other: String) -> u64 {
+        let till = client::Till::new(&other, 1);
+        client::Shop::new(&worker).blocking_sum(&[&till])
     }
 
     fn boom(worker: String) -> u32 {

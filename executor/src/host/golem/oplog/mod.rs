@@ -24,7 +24,7 @@ use crate::{
 
 pub(in crate::host::golem) use form::datetime;
 use page::Page;
-pub(crate) use processor::processor_arguments;
+pub(crate) use processor::{Batch, processor_arguments, processor_introduction};
 
 const GET: &str = "golem::api::oplog::get-oplog::get-next";
 const SEARCH: &str = "golem::api::oplog::search-oplog::get-next";

@@ -58,18 +58,20 @@ async fn ephemeral(state: &mut HostState, mut arguments: Arguments) -> wasmtime:
 /// By id, in either dialect; old components name a worker by its URI.
 pub(super) fn target_of(given: &Value) -> wasmtime::Result<WorkerId> {
     match text_field(given, &["value"]) {
-        Ok(uri) => {
-            let path = uri.strip_prefix("urn:worker:");
-            let parts = path.and_then(|path| path.split_once('/'));
-            let (component, name) =
-                parts.ok_or_else(|| wasmtime::format_err!("\"{uri}\" is no URI of a worker"))?;
-            Ok(WorkerId {
-                component: component.parse()?,
-                name: name.parse()?,
-            })
-        }
+        Ok(uri) => worker_of(&uri),
         Err(_) => worker_id_of(given),
     }
+}
+
+/// The worker that a URI names.
+pub(super) fn worker_of(uri: &str) -> wasmtime::Result<WorkerId> {
+    let path = uri.strip_prefix("urn:worker:");
+    let parts = path.and_then(|path| path.split_once('/'));
+    let (component, name) = parts.ok_or_else(|| wasmtime::format_err!("\"{uri}\" is no URI of a worker"))?;
+    Ok(WorkerId {
+        component: component.parse()?,
+        name: name.parse()?,
+    })
 }
 
 async fn connect(state: &mut HostState, target: WorkerId) -> wasmtime::Result<Option<Value>> {

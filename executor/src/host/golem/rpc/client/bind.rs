@@ -3,15 +3,18 @@ use std::{collections::HashMap, sync::Arc};
 use wasmtime::component::{Component, Linker, LinkerInstance, ResourceType, types::ComponentItem};
 
 use super::{
-    CLIENT, ClientCall, calls, is_client,
+    CLIENT, ClientCall,
+    calls::{self, Declared},
+    is_client,
     role::{self, Role},
 };
 use crate::{
     component::{FunctionName, ResourceNames, signature},
     host::{
-        HostState,
+        HostState, Imported,
         dynamic::{Bound, Kinds, define, each_import},
         golem::rpc::{future::FUTURE, schedule::TOKEN},
+        is_offered,
         value::{Signature, Type},
     },
 };
@@ -28,7 +31,7 @@ pub(crate) fn bind_clients(
     let mut calls = Vec::new();
     each_import(component, |import| {
         if !is_client(import.name) {
-            return Ok(());
+            return bind_types(linker, &import);
         }
         let client = Client {
             import: import.name.into(),
@@ -40,6 +43,23 @@ pub(crate) fn bind_clients(
     })?;
     Ok(calls)
 }
+
+/// A client shares types with the interface that it was made from. A component that also exports that interface imports it,
+/// for the types alone, with its resources: nobody ever has one of those.
+fn bind_types(linker: &mut Linker<HostState>, import: &Imported<'_>) -> wasmtime::Result<()> {
+    let is_function = |(_, item): &(&str, ComponentItem)| matches!(item, ComponentItem::ComponentFunc(_));
+    if is_offered(import.name) || import.items.iter().any(is_function) {
+        return Ok(());
+    }
+    let mut types = linker.instance(import.name)?;
+    for (_, name) in import.own {
+        types.resource(name, ResourceType::host::<Nobody>(), |_, _| Ok(()))?;
+    }
+    Ok(())
+}
+
+/// A resource that does not exist.
+struct Nobody;
 
 struct Client<'a> {
     import: Arc<str>,
@@ -80,8 +100,13 @@ impl Client<'_> {
                 continue;
             };
             calls.extend(self.call(name, &role, &signature));
+            let declared = Declared {
+                import: self.import.clone(),
+                role,
+                signature: signature.clone(),
+            };
             let bound = Bound {
-                body: calls::body(self.import.clone(), role),
+                body: declared.into_body(),
                 signature,
                 kinds: kinds.clone(),
             };

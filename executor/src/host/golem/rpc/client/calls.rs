@@ -3,7 +3,11 @@ use std::sync::Arc;
 use kiln_proto::v1::{Value, value::Kind};
 use wasmtime::component::Resource;
 
-use super::{Client, connect::connect, role::Role};
+use super::{
+    Client, by_handle,
+    connect::connect,
+    role::{Named, Role},
+};
 use crate::host::{
     HostState,
     dynamic::{Arguments, BoxedBody},
@@ -14,80 +18,114 @@ use crate::host::{
         },
         shapes::option,
     },
+    value::Signature,
 };
 
-/// What a function of the client `import` does.
-pub(super) fn body(import: Arc<str>, role: Role) -> BoxedBody {
-    match role {
-        Role::Connect { resource, worker } => Box::new(move |state, arguments| {
-            let (import, resource) = (import.clone(), resource.clone());
-            Box::pin(async move { connect(state, &import, resource, worker, arguments).await })
-        }),
-        Role::Call(function) => Box::new(move |state, arguments| {
-            let function = function.clone();
-            Box::pin(async move { call(state, &function, arguments).await })
-        }),
-        Role::Send(function) => Box::new(move |state, arguments| {
-            let function = function.clone();
-            Box::pin(async move { send(state, &function, arguments).await })
-        }),
-        Role::Begin(function) => Box::new(move |state, arguments| {
-            let function = function.clone();
-            Box::pin(async move { begin(state, &function, arguments) })
-        }),
-        Role::Schedule(function) => Box::new(move |state, arguments| {
-            let function = function.clone();
-            Box::pin(async move { schedule(state, &function, arguments).await })
-        }),
-        Role::Subscribe => {
-            Box::new(|state, arguments| Box::pin(async { future::subscribe_future(state, arguments) }))
-        }
-        Role::Fetch => Box::new(|state, arguments| Box::pin(async { fetch(state, arguments) })),
+/// A function of a client, as the component declares it.
+pub(super) struct Declared {
+    /// The interface of the client.
+    pub(super) import: Arc<str>,
+    pub(super) role: Role,
+    pub(super) signature: Signature,
+}
+
+impl Declared {
+    pub(super) fn into_body(self) -> BoxedBody {
+        let declared = Arc::new(self);
+        Box::new(move |state, arguments| {
+            let declared = declared.clone();
+            Box::pin(async move { declared.run(state, arguments).await })
+        })
     }
-}
 
-async fn call(
-    state: &mut HostState,
-    function: &str,
-    arguments: Arguments,
-) -> wasmtime::Result<Option<Value>> {
-    let asked = asked_now(state, function, arguments)?;
-    result_of(invoke::call(state, asked).await?)
-}
+    async fn run(&self, state: &mut HostState, arguments: Arguments) -> wasmtime::Result<Option<Value>> {
+        match &self.role {
+            Role::Connect { resource, worker } => self.connect(state, resource, *worker, arguments).await,
+            Role::Call(function) => {
+                let asked = self.asked_now(state, function, arguments)?;
+                let outcome = invoke::call(state, asked).await?;
+                self.result(state, result_of(outcome)?)
+            }
+            Role::Send(function) => {
+                let asked = self.asked_now(state, function, arguments)?;
+                result_of(invoke::send(state, asked).await?)
+            }
+            Role::Begin(function) => {
+                let asked = self.asked_now(state, function, arguments)?;
+                future::begin(state, asked).map(Some)
+            }
+            Role::Schedule(function) => self.schedule(state, function, arguments).await,
+            Role::Subscribe => future::subscribe_future(state, arguments),
+            Role::Fetch => self.fetch(state, arguments),
+        }
+    }
 
-async fn send(
-    state: &mut HostState,
-    function: &str,
-    arguments: Arguments,
-) -> wasmtime::Result<Option<Value>> {
-    let asked = asked_now(state, function, arguments)?;
-    result_of(invoke::send(state, asked).await?)
-}
+    async fn connect(
+        &self,
+        state: &mut HostState,
+        resource: &Arc<str>,
+        named: Named,
+        mut arguments: Arguments,
+    ) -> wasmtime::Result<Option<Value>> {
+        let worker = match named {
+            Named::Nothing => None,
+            Named::Name | Named::Id | Named::Component => Some(arguments.value()?),
+        };
+        let rest = self.passed_on(state, arguments)?;
+        connect(state, &self.import, resource.clone(), named, worker, rest).await
+    }
 
-fn begin(state: &mut HostState, function: &str, arguments: Arguments) -> wasmtime::Result<Option<Value>> {
-    let asked = asked_now(state, function, arguments)?;
-    future::begin(state, asked).map(Some)
-}
+    async fn schedule(
+        &self,
+        state: &mut HostState,
+        function: &str,
+        mut arguments: Arguments,
+    ) -> wasmtime::Result<Option<Value>> {
+        let client = client(state, &mut arguments)?;
+        let mut arguments = self.passed_on(state, arguments)?;
+        let time = arguments
+            .pop()
+            .ok_or_else(|| wasmtime::format_err!("a scheduled call needs a time"))?;
+        let asked = asked(&client, function, arguments)?;
+        let scheduled = schedule::schedule_at(state, &time, asked).await?;
+        schedule::token(state, scheduled).map(Some)
+    }
 
-async fn schedule(
-    state: &mut HostState,
-    function: &str,
-    mut arguments: Arguments,
-) -> wasmtime::Result<Option<Value>> {
-    let client = client(state, &mut arguments)?;
-    let mut arguments = arguments.rest();
-    let time = arguments
-        .pop()
-        .ok_or_else(|| wasmtime::format_err!("a scheduled call needs a time"))?;
-    let asked = asked(&client, function, arguments)?;
-    let scheduled = schedule::schedule_at(state, &time, asked).await?;
-    schedule::token(state, scheduled).map(Some)
-}
+    fn fetch(&self, state: &mut HostState, mut arguments: Arguments) -> wasmtime::Result<Option<Value>> {
+        let outcome = future::fetch(state, arguments.resource()?)?;
+        let result = outcome.map(result_of).transpose()?;
+        self.result(state, Some(option(result.flatten())))
+    }
 
-fn fetch(state: &mut HostState, mut arguments: Arguments) -> wasmtime::Result<Option<Value>> {
-    let outcome = future::fetch(state, arguments.resource()?)?;
-    let result = outcome.map(result_of).transpose()?;
-    Ok(Some(option(result.flatten())))
+    /// A call of the method's worker that is made at once, which cannot be the caller itself.
+    fn asked_now(
+        &self,
+        state: &mut HostState,
+        function: &str,
+        mut arguments: Arguments,
+    ) -> wasmtime::Result<Asked> {
+        let client = client(state, &mut arguments)?;
+        not_self(state, &client.worker)?;
+        asked(&client, function, self.passed_on(state, arguments)?)
+    }
+
+    /// The arguments that are left, as the worker takes them.
+    fn passed_on(&self, state: &mut HostState, arguments: Arguments) -> wasmtime::Result<Vec<Value>> {
+        let mut rest = arguments.rest();
+        // They come last.
+        let params = self.signature.params.iter().rev();
+        for (argument, param) in rest.iter_mut().rev().zip(params) {
+            by_handle::to_worker(state, argument, &param.ty)?;
+        }
+        Ok(rest)
+    }
+
+    /// What the worker gave, as the guest takes it.
+    fn result(&self, state: &mut HostState, result: Option<Value>) -> wasmtime::Result<Option<Value>> {
+        let declared = result.zip(self.signature.result.as_ref());
+        let result = declared.map(|(result, ty)| by_handle::to_guest(state, result, ty));
+        result.transpose()
+    }
 }
 
 /// The guest lets go of a client: what it stands for at its worker goes as well. Nobody waits for that.
@@ -105,13 +143,6 @@ pub(super) async fn let_go(state: &mut HostState, rep: u32) -> wasmtime::Result<
 fn client(state: &HostState, arguments: &mut Arguments) -> wasmtime::Result<Client> {
     let client = Resource::<Client>::new_borrow(arguments.resource()?);
     Ok(state.table.get(&client)?.clone())
-}
-
-/// A call of the method's worker that is made at once, which cannot be the caller itself.
-fn asked_now(state: &HostState, function: &str, mut arguments: Arguments) -> wasmtime::Result<Asked> {
-    let client = client(state, &mut arguments)?;
-    not_self(state, &client.worker)?;
-    asked(&client, function, arguments.rest())
 }
 
 fn asked(client: &Client, function: &str, arguments: Vec<Value>) -> wasmtime::Result<Asked> {

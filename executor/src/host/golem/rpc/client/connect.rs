@@ -10,7 +10,7 @@ use crate::{
     host::{
         HostState, WorkerContext,
         durable::Begun,
-        dynamic::{Arguments, handle},
+        dynamic::handle,
         golem::{
             rpc::{
                 call::Asked,
@@ -27,19 +27,16 @@ use crate::{
 
 const CONNECT: &str = "golem::rpc::client::connect";
 
-/// Makes a client: finds its worker, which is made if need be, and there makes the resource that the client stands for.
+/// Makes a client: finds its worker, which is made if need be, and there makes the resource that the client stands for, from
+/// the arguments.
 pub(super) async fn connect(
     state: &mut HostState,
     import: &str,
     resource: Arc<str>,
     named: Named,
-    mut arguments: Arguments,
+    worker: Option<Value>,
+    arguments: Vec<Value>,
 ) -> wasmtime::Result<Option<Value>> {
-    let worker = match named {
-        Named::Nothing => None,
-        Named::Name | Named::Id | Named::Component => Some(arguments.value()?),
-    };
-    let rest = arguments.rest();
     let asked = record([
         ("client", string(import)),
         ("resource", string(&resource)),
@@ -51,7 +48,7 @@ pub(super) async fn connect(
             let fresh_name = state.random_uuid().to_string();
             let context = state.context.clone();
             let worker = find(&context, import, named, worker, fresh_name).await?;
-            let is_resource = !rest.is_empty() || is_resource(&context, &worker, &resource).await?;
+            let is_resource = !arguments.is_empty() || is_resource(&context, &worker, &resource).await?;
             let found = record([
                 ("worker-id", worker_id(&worker)),
                 ("is-resource", boolean(is_resource)),
@@ -68,7 +65,7 @@ pub(super) async fn connect(
     };
     if is_true(field(&found, &["is-resource"])?) {
         let function = format!("{{[constructor]{}}}", client.resource);
-        let asked = Asked::typed(client.worker.clone(), function, &rest)?;
+        let asked = Asked::typed(client.worker.clone(), function, &arguments)?;
         let outcome = invoke::call(state, asked).await?;
         client.remote = result_of(outcome)?;
     }

@@ -20,8 +20,10 @@
 //! * `bind` – linking them
 //! * `connect` – finding the component and the worker
 //! * `calls` – what the functions do
+//! * `by_handle` – resources of a worker as arguments and results
 
 mod bind;
+mod by_handle;
 mod calls;
 mod connect;
 mod role;
