@@ -11,7 +11,10 @@ use wasmtime_wasi_http::{
     RequestOptions, WasiBody, WasiHttpCtx, WasiHttpHooks, p2::bindings::http::types::ErrorCode,
 };
 
-use crate::host::egress::EgressPolicy;
+use crate::{
+    host::{durable::BegunExchange, egress::EgressPolicy},
+    replay::step::StepError,
+};
 
 use super::{
     client::{Arrived, Client},
@@ -26,6 +29,8 @@ pub(super) struct Exchange {
     pub(super) begin: OplogIndex,
     /// False when it was begun where nothing is recorded.
     pub(super) is_recorded: bool,
+    /// False when the guest had said, as it began, that it must not be sent a second time.
+    is_repeatable: bool,
     /// What the oplog says about the request.
     pub(super) description: Value,
     pub(super) options: RequestOptions,
@@ -185,15 +190,11 @@ impl Http {
 }
 
 impl Exchange {
-    pub(super) fn new(
-        begin: OplogIndex,
-        is_recorded: bool,
-        description: Value,
-        options: RequestOptions,
-    ) -> Self {
+    pub(super) fn new(begun: &BegunExchange, description: Value, options: RequestOptions) -> Self {
         Self {
-            begin,
-            is_recorded,
+            begin: begun.index,
+            is_recorded: begun.is_recorded,
+            is_repeatable: begun.is_repeatable,
             description,
             options,
             unsent: None,
@@ -205,6 +206,15 @@ impl Exchange {
             prefix: Prefix::default(),
             slot: Slot::default(),
             parts: 0,
+        }
+    }
+
+    /// Whether it may be sent although an earlier life of the worker has sent it.
+    pub(super) fn check_repeatable(&self) -> Result<(), StepError> {
+        if self.is_repeatable {
+            Ok(())
+        } else {
+            Err(StepError::NotRepeatable)
         }
     }
 }

@@ -37,7 +37,6 @@ impl HostState {
             .map(|(id, _)| *id)
             .collect();
         for id in waiting {
-            self.check_repeatable()?;
             self.resume_request(id).await?;
         }
         Ok(())
@@ -69,9 +68,9 @@ impl HostState {
         let Some(unsent) = exchange.unsent.take() else {
             return Ok(());
         };
+        exchange.check_repeatable()?;
         let (slot, options) = (exchange.slot.clone(), exchange.options);
         let prefix = std::mem::take(&mut exchange.prefix);
-        self.check_repeatable()?;
         if !unsent.hold.release() {
             slot.fail(Failure::Differs);
             return Ok(());
@@ -94,13 +93,19 @@ impl HostState {
     }
 
     async fn resume_request(&mut self, id: ExchangeId) -> wasmtime::Result<()> {
-        let overflowed = |exchange: &Exchange| {
-            let unsent = exchange.unsent.as_ref()?;
-            (!unsent.hold.release()).then_some(exchange.begin)
+        let Some(exchange) = self.http.exchanges.get(&id) else {
+            return Ok(());
         };
-        match self.http.exchanges.get(&id).and_then(overflowed) {
-            Some(begin) => self.go_back_to(begin).await,
-            None => self.send_request(id),
+        exchange.check_repeatable()?;
+        let begin = exchange.begin;
+        let overflowed = exchange
+            .unsent
+            .as_ref()
+            .is_some_and(|unsent| !unsent.hold.release());
+        if overflowed {
+            self.go_back_to(begin).await
+        } else {
+            self.send_request(id)
         }
     }
 
@@ -124,14 +129,6 @@ impl HostState {
         let future: Resource<HostFutureIncomingResponse> = Resource::new_borrow(exchange.future);
         *self.table.get_mut(&future)? = HostFutureIncomingResponse::Pending(spawn(send));
         Ok(())
-    }
-
-    fn check_repeatable(&self) -> Result<(), StepError> {
-        if self.control.is_idempotent {
-            Ok(())
-        } else {
-            Err(StepError::NotRepeatable)
-        }
     }
 
     /// True when the guest could go back to where an exchange began without doing something to others a second time.
