@@ -1,5 +1,6 @@
 use std::{
     collections::BTreeSet,
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
@@ -230,6 +231,17 @@ async fn requests_after_each_other_are_sent_once() {
     let server = Server::start().await;
     let result = crash_everywhere(&server, "twice", vec![server.url("/echo")]).await;
     assert_eq!(result, "ok(\"0:one 1:two\")");
+}
+
+#[tokio::test]
+async fn requests_to_the_same_place_share_a_connection() {
+    let server = Server::start().await;
+    let run = Run::new("twice", vec![server.url("/echo")]).await;
+    assert_eq!(run.result().await, "ok(\"0:one 1:two\")");
+    assert_eq!(
+        (server.log.requests(), server.connections.load(Ordering::SeqCst)),
+        (2, 1)
+    );
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ pub(super) struct Exchange {
     /// False when it was begun where nothing is recorded.
     pub(super) is_recorded: bool,
     /// False when the guest had said, as it began, that it must not be sent a second time.
-    is_repeatable: bool,
+    pub(super) is_repeatable: bool,
     /// What the oplog says about the request.
     pub(super) description: Value,
     pub(super) options: RequestOptions,
@@ -80,14 +80,21 @@ pub(crate) struct Http {
     pub(in crate::host) ctx: WasiHttpCtx,
     pub(in crate::host) hooks: Hooks,
     pub(super) client: Arc<Client>,
-    /// Bounds the requests of this worker in flight.
-    pub(super) turns: Arc<Semaphore>,
+    pub(super) account: Account,
     pub(super) exchanges: BTreeMap<ExchangeId, Exchange>,
     next: ExchangeId,
     /// By resource.
     parts: HashMap<u32, (ExchangeId, Part)>,
     /// Which exchange a pollable waits for.
     pollables: HashMap<u32, ExchangeId>,
+}
+
+/// On whose behalf requests are sent.
+#[derive(Clone)]
+pub(super) struct Account {
+    /// Bounds the requests of the worker in flight.
+    pub(super) turns: Arc<Semaphore>,
+    pub(super) application: Arc<str>,
 }
 
 /// How wasmtime buffers what guests write.
@@ -104,7 +111,7 @@ impl WasiHttpHooks for Hooks {
 }
 
 impl Http {
-    pub(in crate::host) fn new(client: Arc<Client>) -> Self {
+    pub(in crate::host) fn new(client: Arc<Client>, application: &str) -> Self {
         let limits = &client.network.http;
         let mut ctx = WasiHttpCtx::new();
         ctx.set_field_size_limit(limits.header_bytes_max);
@@ -112,7 +119,10 @@ impl Http {
         Self {
             ctx,
             hooks: Hooks,
-            turns: Arc::new(Semaphore::new(turns)),
+            account: Account {
+                turns: Arc::new(Semaphore::new(turns)),
+                application: application.into(),
+            },
             client,
             exchanges: BTreeMap::new(),
             next: 0,

@@ -12,7 +12,7 @@ use wasmtime_wasi_http::{
 };
 
 use super::{
-    client::Arrived,
+    client::{Arrived, Outgoing},
     exchange::{Exchange, ExchangeId},
     late_body::{Failure, Fetched, code},
     prefix::Prefix,
@@ -69,17 +69,21 @@ impl HostState {
             return Ok(());
         };
         exchange.check_repeatable()?;
-        let (slot, options) = (exchange.slot.clone(), exchange.options);
+        let slot = exchange.slot.clone();
         let prefix = std::mem::take(&mut exchange.prefix);
         if !unsent.hold.release() {
             slot.fail(Failure::Differs);
             return Ok(());
         }
-        let (client, turns) = (self.http.client.clone(), self.http.turns.clone());
-        let request = Request::from_parts(unsent.head, unsent.body);
+        let (client, account) = (self.http.client.clone(), self.http.account.clone());
+        let outgoing = Outgoing {
+            request: Request::from_parts(unsent.head, unsent.body),
+            options: exchange.options,
+            is_repeatable: exchange.is_repeatable,
+        };
         let target = slot.clone();
         let fetch = async move {
-            let fetched = match client.send(request, options, turns).await {
+            let fetched = match client.send(outgoing, account).await {
                 Ok(arrived) => skip_to(arrived, status, prefix).await,
                 Err(code) => Err(Failure::Transport(code)),
             };
@@ -117,11 +121,15 @@ impl HostState {
         let Some(unsent) = exchange.unsent.take() else {
             return Ok(());
         };
-        let (answer, options) = (exchange.arrived.clone(), exchange.options);
-        let (client, turns) = (self.http.client.clone(), self.http.turns.clone());
-        let request = Request::from_parts(unsent.head, unsent.body);
+        let answer = exchange.arrived.clone();
+        let (client, account) = (self.http.client.clone(), self.http.account.clone());
+        let outgoing = Outgoing {
+            request: Request::from_parts(unsent.head, unsent.body),
+            options: exchange.options,
+            is_repeatable: exchange.is_repeatable,
+        };
         let send = async move {
-            let arrived = client.send(request, options, turns).await;
+            let arrived = client.send(outgoing, account).await;
             *answer.lock() = Some(arrived);
             // The answer lies in the exchange; this only says that it is there.
             Err(Error::InternalError(None))
