@@ -9,6 +9,7 @@ mod files;
 mod query;
 mod serve;
 mod status;
+mod upload;
 mod worker;
 
 use std::sync::Arc;
@@ -16,28 +17,25 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    routing::{any, delete, get, post, put},
+    routing::{any, delete, get, post},
 };
 
 use super::Api;
 
-/// All routes. Components are uploaded whole, so their limit holds there.
+/// All routes. An upload has limits of its own.
 pub(crate) fn router(api: Arc<Api>) -> Router {
-    let limits = &api.context.limits;
-    let (component_bytes_max, message_bytes_max) = (limits.component_bytes_max, limits.message_bytes_max);
-    let uploads = Router::new()
-        .route("/v1/components", post(component::add))
-        .route("/v1/components/{name}", put(component::update))
-        .layer(DefaultBodyLimit::max(component_bytes_max));
+    let message_bytes_max = api.context.limits.message_bytes_max;
     Router::new()
         .route("/healthz", get(status::health))
         .route("/readyz", get(status::ready))
         .route("/metrics", get(status::metrics))
         .route("/v1/cluster", get(status::cluster))
-        .route("/v1/components", get(component::list))
+        .route("/v1/components", get(component::list).post(component::add))
         .route(
             "/v1/components/{name}",
-            get(component::describe).delete(component::delete),
+            get(component::describe)
+                .put(component::update)
+                .delete(component::delete),
         )
         .route("/v1/components/{name}/workers", get(enumerate::list))
         .route("/v1/components/{name}/workers/count", get(enumerate::count))
@@ -85,6 +83,5 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
             any(serve::serve),
         )
         .layer(DefaultBodyLimit::max(message_bytes_max))
-        .merge(uploads)
         .with_state(api)
 }
