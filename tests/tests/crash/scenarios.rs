@@ -180,7 +180,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
             Call(ME, "twice", &["21"], "42"),
             Call(ME, "span", &["\"inner\"", "\"7\""], "*"),
             Call(ME, "write", &["\"line\""], "\"second line\""),
-            Call(ME, "search", &["\"\"", "\"begin-remote-write\""], "="),
+            // What a crash has made void moves the places of what comes after it.
+            Call(ME, "search", &["\"\"", "\"begin-remote-write\""], "*"),
             Call(ME, "lazy", &["1"], "true"),
         ],
         state: &[Call(ME, "twice", &["4"], "8")],
