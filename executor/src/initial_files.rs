@@ -15,7 +15,7 @@ use kiln_proto::{Error, v1};
 use crate::component::Digest;
 
 /// Most files of one component version.
-const FILES_MAX: usize = 1000;
+pub(crate) const FILES_MAX: usize = 1000;
 
 /// Checks the paths of files that are to be added.
 ///

@@ -5,7 +5,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use kiln_client::{Address, Client, Error, Options};
 use kiln_proto::convert::to_wave;
-use kiln_proto::v1::{InvokeRequest, WaveArguments, WorkerInfo, WorkerRef, invoke_request::Arguments};
+use kiln_proto::v1::{
+    GetOplogRequest, InvokeRequest, WaveArguments, WorkerInfo, WorkerRef, invoke_request::Arguments,
+    oplog_entry::Entry,
+};
 
 use crate::cluster::Cluster;
 
@@ -46,6 +49,29 @@ impl PatientClient {
         };
         let answer = self.0.invoke(request).await?;
         Ok(answer.result.as_ref().map(to_wave).unwrap_or_default())
+    }
+
+    /// What `COMPONENT/WORKER` has given to its log, in order.
+    ///
+    /// # Errors
+    /// What the cluster says.
+    pub async fn log(&self, worker: &str) -> Result<Vec<String>> {
+        let mut request = GetOplogRequest {
+            worker: Some(reference(worker)),
+            from: 1,
+            ..GetOplogRequest::default()
+        };
+        let mut log = Vec::new();
+        while request.from != 0 {
+            let page = self.0.oplog(request.clone()).await.context(worker.to_owned())?;
+            request.from = page.next;
+            let entries = page.entries.into_iter().filter_map(|entry| entry.entry?.entry);
+            log.extend(entries.filter_map(|entry| match entry {
+                Entry::Log(line) => Some(line.message),
+                _ => None,
+            }));
+        }
+        Ok(log)
     }
 
     /// What the cluster knows of `COMPONENT/WORKER`.

@@ -107,6 +107,16 @@ impl Cluster {
         Ok(())
     }
 
+    /// Uploads the next version of a component.
+    ///
+    /// # Errors
+    /// It was refused.
+    pub async fn update_component(&self, name: &str, file: &Path) -> Result<()> {
+        let file = file.to_str().context("a path in UTF-8")?;
+        self.kiln(1)?.json(&["component", "update", name, file]).await?;
+        Ok(())
+    }
+
     /// Waits until all executors are alive and every shard has an owner.
     ///
     /// # Errors

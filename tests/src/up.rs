@@ -20,6 +20,10 @@ pub struct Up {
     process: Child,
     /// The command, pointed at it.
     pub kiln: Kiln,
+    /// Where it serves gRPC.
+    pub grpc: String,
+    /// Where it serves HTTP.
+    pub http: String,
 }
 
 impl Up {
@@ -39,6 +43,8 @@ impl Up {
         let mut up = Self {
             process: command.spawn()?,
             kiln: Kiln::new("")?,
+            grpc: String::new(),
+            http: String::new(),
         };
         let stdout = up.process.stdout.take().context("stdout is piped")?;
         let ready = tokio::task::spawn_blocking(move || {
@@ -49,11 +55,17 @@ impl Up {
             .await
             .context("kiln up is not ready")??;
         let ready = ready.context("kiln up ended before it was ready")??;
-        let grpc = ready
-            .split(' ')
-            .find_map(|word| word.strip_prefix("grpc="))
-            .context("ready names grpc")?;
-        up.kiln = Kiln::new(format!("http://{grpc}"))?;
+        let address = |name: &str| {
+            let found = ready
+                .split(' ')
+                .find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+            found
+                .with_context(|| format!("ready names {name}"))
+                .map(str::to_owned)
+        };
+        up.grpc = address("grpc")?;
+        up.http = address("http")?;
+        up.kiln = Kiln::new(format!("http://{}", up.grpc))?;
         Ok(up)
     }
 

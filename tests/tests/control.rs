@@ -20,11 +20,8 @@ const ROUNDS: u64 = 3;
 /// Versions 0 and 1 of `updates`.
 async fn start() -> Result<(Cluster, PatientClient)> {
     let cluster = Cluster::with_component("updates-v1").await?;
-    let file = guests::path("updates-v2");
-    let file = file.to_str().context("a path in UTF-8")?;
     cluster
-        .kiln(1)?
-        .json(&["component", "update", "updates-v1", file])
+        .update_component("updates-v1", &guests::path("updates-v2"))
         .await?;
     let client = PatientClient::new(&cluster, PATIENCE)?;
     Ok((cluster, client))

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use kiln_tests::kiln::Kiln;
+use kiln_tests::server::Server;
 use kiln_tests::up::Up;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -51,7 +52,7 @@ async fn a_killed_owner_is_not_missed() -> Result<()> {
     up.add("counter").await?;
     assert_eq!(increment(&up).await?, 5);
 
-    let owner = owner_pid(&up.kiln).await?;
+    let owner = owner_pid(&up.kiln, "counter/c1").await?;
     kill(Pid::from_raw(owner), Signal::SIGKILL)?;
     let killed = Instant::now();
     assert_eq!(increment(&up).await?, 10);
@@ -65,9 +66,47 @@ async fn a_killed_owner_is_not_missed() -> Result<()> {
     up.stop().await
 }
 
-/// The process that owns `counter/c1`, found the way the README says.
-async fn owner_pid(kiln: &Kiln) -> Result<i32> {
-    let worker = kiln.json(&["worker", "get", "counter/c1"]).await?;
+/// It belongs to the cluster like a node, although no node listens there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_edge_is_closed_to_guests_before_and_after_their_owner_is_killed() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let config = folder.path().join("kiln.toml");
+    std::fs::write(
+        &config,
+        "[executor.egress]\nallow_addresses = [\"127.0.0.0/8\"]\n",
+    )?;
+    let config = config.to_str().context("a path in UTF-8")?;
+    let flags = ["--nodes", "3", "--processes", "--config", config];
+    let up = Up::start(&folder.path().join("data"), &flags).await?;
+    up.add("outgoing").await?;
+    let server = Server::start().await?;
+    let fetch = async |address: &str, path: &str| {
+        let url = format!("\"http://{address}/{path}\"");
+        let arguments = ["\"POST\"", &url, "[]", "none"];
+        let answer = up
+            .invoke("outgoing/g", "test:outgoing/api.{fetch}", &arguments)
+            .await?;
+        anyhow::Ok(answer.to_string())
+    };
+    let check = async || {
+        let answer = fetch(&server.address.to_string(), "echo?by=guest").await?;
+        assert!(answer.contains("\"status\":200"), "{answer}");
+        for edge in [&up.grpc, &up.http] {
+            let answer = fetch(edge, "healthz").await?;
+            assert!(answer.contains("DestinationIpProhibited"), "{edge}: {answer}");
+        }
+        anyhow::Ok(())
+    };
+    check().await?;
+    let owner = owner_pid(&up.kiln, "outgoing/g").await?;
+    kill(Pid::from_raw(owner), Signal::SIGKILL)?;
+    check().await?;
+    up.stop().await
+}
+
+/// The process that owns a worker, found the way the README says.
+async fn owner_pid(kiln: &Kiln, worker: &str) -> Result<i32> {
+    let worker = kiln.json(&["worker", "get", worker]).await?;
     let shards = kiln.json(&["cluster", "shards"]).await?;
     let nodes = kiln.json(&["cluster", "nodes"]).await?;
     let find = |rows: &Value, field: &str, value: &Value| -> Result<Value> {

@@ -52,6 +52,10 @@ pub(crate) struct Http {
     pub(crate) held_body_size_max: Size,
     /// Largest body of a response by a component that serves HTTP.
     pub(crate) served_body_size_max: Size,
+    /// Connections of a node that wait for another request.
+    pub(crate) idle_connections_max: usize,
+    /// How long one waits at most. Common servers close theirs after five seconds at the earliest.
+    pub(crate) idle_timeout: Span,
     /// How long connecting may take, where the guest sets no other time-out.
     pub(crate) connect_timeout: Span,
     /// How long the head of a response may take.
@@ -90,6 +94,8 @@ impl Default for Http {
             chunk_size_max: Size(http.chunk_bytes_max as u64),
             held_body_size_max: Size(http.held_body_bytes_max as u64),
             served_body_size_max: Size(http.served_body_bytes_max as u64),
+            idle_connections_max: http.idle_connections_max,
+            idle_timeout: Span(http.idle_timeout),
             connect_timeout: Span(http.connect_timeout),
             first_byte_timeout: Span(http.first_byte_timeout),
             between_bytes_timeout: Span(http.between_bytes_timeout),
@@ -107,6 +113,8 @@ impl Executor {
             chunk_size_max,
             held_body_size_max,
             served_body_size_max,
+            idle_connections_max,
+            idle_timeout,
             connect_timeout,
             first_byte_timeout,
             between_bytes_timeout,
@@ -118,6 +126,8 @@ impl Executor {
             chunk_bytes_max: chunk_size_max.bytes(),
             held_body_bytes_max: held_body_size_max.bytes(),
             served_body_bytes_max: served_body_size_max.bytes(),
+            idle_connections_max,
+            idle_timeout: idle_timeout.0,
             connect_timeout: connect_timeout.0,
             first_byte_timeout: first_byte_timeout.0,
             between_bytes_timeout: between_bytes_timeout.0,

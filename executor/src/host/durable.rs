@@ -60,6 +60,8 @@ pub(in crate::host) struct BegunExchange {
     pub(in crate::host) is_new: bool,
     /// Its steps are recorded.
     pub(in crate::host) is_recorded: bool,
+    /// It may be made again when a crash has left its outcome unknown.
+    pub(in crate::host) is_repeatable: bool,
 }
 
 impl Call {
@@ -199,6 +201,7 @@ impl HostState {
             index,
             is_new,
             is_recorded,
+            is_repeatable: self.control.is_idempotent,
         })
     }
 

@@ -26,6 +26,10 @@ pub struct HttpOptions {
     pub held_body_bytes_max: usize,
     /// Largest body of a response by a component that serves HTTP.
     pub served_body_bytes_max: usize,
+    /// Connections of a node that wait for another request.
+    pub idle_connections_max: usize,
+    /// How long one waits at most. Common servers close theirs after five seconds at the earliest.
+    pub idle_timeout: Duration,
     /// How long connecting may take, where the guest sets no other time-out.
     pub connect_timeout: Duration,
     /// How long the response's head may take.
@@ -43,6 +47,8 @@ impl Default for HttpOptions {
             chunk_bytes_max: 64 << 10,
             held_body_bytes_max: 8 << 20,
             served_body_bytes_max: 8 << 20,
+            idle_connections_max: 256,
+            idle_timeout: Duration::from_secs(4),
             connect_timeout: Duration::from_secs(30),
             first_byte_timeout: Duration::from_secs(600),
             between_bytes_timeout: Duration::from_secs(600),

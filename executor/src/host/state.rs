@@ -132,7 +132,7 @@ impl HostState {
             unawaited: Vec::new(),
             monotonic_floor_ns: 0,
             wasi: wasi.build(),
-            http: Http::new(component.engine().client().clone()),
+            http: Http::new(component.engine().client().clone(), &context.application),
             scratch: component
                 .scratch()
                 .map_or_else(std::env::temp_dir, Path::to_owned),

@@ -1,5 +1,6 @@
 use std::{
     collections::BTreeSet,
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
@@ -230,6 +231,61 @@ async fn requests_after_each_other_are_sent_once() {
     let server = Server::start().await;
     let result = crash_everywhere(&server, "twice", vec![server.url("/echo")]).await;
     assert_eq!(result, "ok(\"0:one 1:two\")");
+}
+
+#[tokio::test]
+async fn requests_to_the_same_place_share_a_connection() {
+    let server = Server::start().await;
+    let run = Run::new("twice", vec![server.url("/echo")]).await;
+    assert_eq!(run.result().await, "ok(\"0:one 1:two\")");
+    assert_eq!(
+        (server.log.requests(), server.connections.load(Ordering::SeqCst)),
+        (2, 1)
+    );
+}
+
+#[tokio::test]
+async fn a_request_that_may_be_repeated_is_sent_again_under_its_key() {
+    let server = Server::start().await;
+    let result = crash_everywhere(&server, "post", vec![server.url("/echo"), "true".into()]).await;
+    assert_eq!(result, "ok(\"0:once\")");
+}
+
+/// The guest says so as the request begins; that it says something else later changes nothing.
+#[tokio::test]
+async fn a_request_that_must_not_be_repeated_fails_the_worker_when_its_answer_is_lost() {
+    let server = Server::start().await;
+    let run = Run::new("post", vec![server.url("/echo"), "false".into()]).await;
+    let expected = run.result().await;
+    assert_eq!(expected, "ok(\"0:once\")");
+    let (whole, kinds) = (run.length(), run.kinds());
+    let begin = kinds.iter().position(|kind| kind == "begin-remote-write");
+    let begun = begin.expect("it begins") as u64 + 1;
+    let mut completed = 0;
+    for length in begun..whole {
+        let recorded = &kinds[..length as usize];
+        let crashed = Run {
+            worker: run.worker.copy(OplogIndex(length)),
+            function: run.function,
+            arguments: run.arguments.clone(),
+            context: None,
+        };
+        match crashed.finish().await {
+            // All of the answer that the guest asks for is recorded.
+            Ok(result) => {
+                assert_eq!(result, expected, "after {recorded:?}");
+                completed += 1;
+            }
+            Err(CallError::Trap { message, .. }) => {
+                let text = "Non-idempotent remote write operation was not completed, cannot retry";
+                assert!(message.starts_with(text), "{message} after {recorded:?}");
+            }
+            Err(error) => panic!("{error:?} after {recorded:?}"),
+        }
+        assert_eq!(server.log.requests(), 1, "sent again after {recorded:?}");
+    }
+    assert!(completed > 0, "its end alone is lost: {kinds:?}");
+    assert!(completed < whole - begun, "its answer is lost: {kinds:?}");
 }
 
 #[tokio::test]

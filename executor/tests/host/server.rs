@@ -4,7 +4,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -15,6 +18,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header::DATE},
     middleware::map_response,
     routing::{get, post},
+    serve::ListenerExt,
 };
 use futures::{StreamExt, stream};
 use http_body_util::StreamBody;
@@ -75,6 +79,8 @@ impl Log {
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) log: Log,
+    /// Connections so far.
+    pub(crate) connections: Arc<AtomicUsize>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -102,8 +108,18 @@ impl Server {
             .await
             .expect("a port");
         let address = listener.local_addr().expect("an address");
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counter = connections.clone();
+        let listener = listener.tap_io(move |_| {
+            counter.fetch_add(1, Ordering::SeqCst);
+        });
         let task = tokio::spawn(async move { axum::serve(listener, routes).await.expect("it serves") });
-        Self { address, log, task }
+        Self {
+            address,
+            log,
+            connections,
+            task,
+        }
     }
 
     /// As a WAVE string.

@@ -67,6 +67,33 @@ async fn hostile_guests_are_stopped_and_their_neighbour_stays_quick() {
     assert!(attacked.at(50) < MEDIAN_MAX, "neighbours wait: {attacked}");
 }
 
+/// A handler of HTTP is an invocation like others: its time is counted, each time anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handler_that_never_ends_is_stopped() {
+    let guest = GuestLimits {
+        invocation_cpu_max: Duration::from_secs(1),
+        ..GuestLimits::default()
+    };
+    let node = Node::start_bounded(Limits::default(), guest).await;
+    node.upload("outgoing").await;
+    let handle = async |worker: &str, path: &str| {
+        let request = format!("{{method: \"GET\", uri: \"http://here{path}\", headers: [], body: none}}");
+        let handler = "golem:http/incoming-handler.{handle}";
+        node.wave(worker, handler, &[&request]).await
+    };
+    let error = handle("outgoing/endless", "/endless").await.unwrap_err();
+    let text = "the invocation used more than 1 s of processor time";
+    assert!(error.message.contains(text), "{}", error.message);
+    let info = node.until("outgoing/endless", WorkerStatus::Failed).await;
+    assert!(info.last_error.unwrap().contains(text));
+    let errors = node.search("outgoing/endless", "error", 100).await.unwrap();
+    assert_eq!(errors.len(), 1, "it is not tried again");
+    for _ in 0..5 {
+        let answer = handle("outgoing/busy", "/busy").await.unwrap();
+        assert!(answer.contains("status: 201"), "{answer}");
+    }
+}
+
 /// How long calls took, shortest first.
 struct Latencies(Vec<Duration>);
 

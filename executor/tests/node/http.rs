@@ -1,12 +1,13 @@
 use std::collections::BTreeSet;
 
 use axum::http::StatusCode;
+use kiln_executor::Limits;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
 
-use crate::node::Node;
+use crate::node::{Node, guest_bytes};
 
 /// One request on its own connection; status, head and body of the answer.
 async fn ask(
@@ -16,14 +17,28 @@ async fn ask(
     headers: &str,
     body: &str,
 ) -> (StatusCode, String, String) {
+    ask_with(address, method, path, headers, body.as_bytes()).await
+}
+
+/// The same, with bytes.
+async fn ask_with(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &[u8],
+) -> (StatusCode, String, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let length = body.len();
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: kiln\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
+        "{method} {path} HTTP/1.1\r\nhost: kiln\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n"
     );
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
+    // Who refuses a body may not read it to its end.
+    let _ = stream.write_all(body).await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    let answer = String::from_utf8(answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     (status, head.to_owned(), body.to_owned())
@@ -198,4 +213,145 @@ async fn http_refuses_bad_requests_with_json() {
             "{path}: {answer}"
         );
     }
+}
+
+const FORM: &str = "content-type: multipart/form-data; boundary=xyz\r\n";
+
+/// A form of parts with these names.
+fn form(parts: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut form = Vec::new();
+    for (name, contents) in parts {
+        let head =
+            format!("--xyz\r\ncontent-disposition: form-data; name=\"{name}\"; filename=\"any\"\r\n\r\n");
+        form.extend([head.as_bytes(), contents, b"\r\n"].concat());
+    }
+    form.extend(b"--xyz--\r\n");
+    form
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_brings_settings_and_files_in_a_form() {
+    let node = Node::start().await;
+    let address = listen(&node).await;
+    let (files, counter) = (guest_bytes("files"), guest_bytes("counter"));
+    let (status, _, body) = ask_with(&address, "POST", "/v1/components?name=counter", "", &counter).await;
+    assert_eq!(status, StatusCode::CREATED, "the component alone: {body}");
+
+    let metadata = br#"{
+        "env": {"LANG": "de"}, "indexedEnv": ["LANG"], "clients": {"test:any/any": "counter"},
+        "files": [{"path": "/notes.txt", "writable": true}]
+    }"#;
+    let parts: [(&str, &[u8]); 4] = [
+        ("/data/words.txt", b"one two"),
+        ("metadata", metadata),
+        ("component", &files),
+        ("/notes.txt", b"mine"),
+    ];
+    let path = "/v1/components?name=files";
+    let (status, _, body) = ask_with(&address, "POST", path, FORM, &form(&parts)).await;
+    assert_eq!(status, StatusCode::CREATED, "{body}");
+    let (_, _, body) = ask(&address, "GET", "/v1/components/files", "", "").await;
+    let described: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(described["env"], serde_json::json!({"LANG": "de"}));
+    assert_eq!(
+        described["clients"],
+        serde_json::json!({"test:any/any": "counter"})
+    );
+    assert_eq!(
+        described["files"],
+        serde_json::json!([
+            {"path": "/data/words.txt", "writable": false, "size": 7},
+            {"path": "/notes.txt", "writable": true, "size": 4},
+        ])
+    );
+    let run = async |function: &str, arguments: &[&str]| {
+        let function = format!("api.{{{function}}}");
+        node.wave("files/w", &function, arguments).await.unwrap()
+    };
+    assert_eq!(run("read", &["\"/data/words.txt\""]).await, r#"ok("one two")"#);
+    let refused = run("append", &["\"/data/words.txt\"", "\"!\""]).await;
+    assert!(refused.contains("not permitted"), "{refused}");
+    assert_eq!(run("append", &["\"/notes.txt\"", "\"!\""]).await, "ok");
+
+    let next: [(&str, &[u8]); 2] = [("component", &files), ("/data/words.txt", b"three")];
+    let (status, _, body) = ask_with(&address, "PUT", "/v1/components/files", FORM, &form(&next)).await;
+    assert!(
+        status == StatusCode::OK && body.contains("\"version\":1"),
+        "{body}"
+    );
+    let words = node
+        .wave("files/new", "api.{read}", &["\"/data/words.txt\""])
+        .await;
+    assert_eq!(words.unwrap(), r#"ok("three")"#);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_that_makes_no_sense_is_refused() {
+    let limits = Limits {
+        component_bytes_max: 200_000,
+        ..Limits::default()
+    };
+    let node = Node::start_with(limits).await;
+    let address = listen(&node).await;
+    let (files, large) = (guest_bytes("files"), vec![0; 150_000]);
+    assert!(files.len() < 200_000, "{}", files.len());
+    let cases: [(&[(&str, &[u8])], StatusCode, &str); 9] = [
+        (&[], StatusCode::BAD_REQUEST, "no part \\\"component\\\""),
+        (
+            &[("metadata", b"{}")],
+            StatusCode::BAD_REQUEST,
+            "no part \\\"component\\\"",
+        ),
+        (
+            &[("component", &files), ("name", b"x")],
+            StatusCode::BAD_REQUEST,
+            "unknown part \\\"name\\\"",
+        ),
+        (
+            &[("component", &files), ("component", &files)],
+            StatusCode::BAD_REQUEST,
+            "two parts",
+        ),
+        (
+            &[("metadata", b"{\"environment\": {}}")],
+            StatusCode::BAD_REQUEST,
+            "unknown field `environment`",
+        ),
+        (
+            &[
+                ("metadata", b"{\"files\": [{\"path\": \"/a\"}]}"),
+                ("component", &files),
+            ],
+            StatusCode::BAD_REQUEST,
+            "no part \\\"/a\\\"",
+        ),
+        (
+            &[("component", &files), ("/a/../b", b"")],
+            StatusCode::BAD_REQUEST,
+            "no path of a file",
+        ),
+        (
+            &[("/a", &large), ("/b", &large)],
+            StatusCode::TOO_MANY_REQUESTS,
+            "files of a component",
+        ),
+        (
+            &[("component", &[&large[..], &large].concat())],
+            StatusCode::TOO_MANY_REQUESTS,
+            "a component has at most 200000",
+        ),
+    ];
+    for (parts, expected, text) in cases {
+        let path = "/v1/components?name=files";
+        let (status, _, body) = ask_with(&address, "POST", path, FORM, &form(parts)).await;
+        assert!(
+            status == expected && body.contains(text),
+            "{text}: {status} {body}"
+        );
+    }
+    let cut = &form(&[("component", &files)])[..1000];
+    let (status, _, body) = ask_with(&address, "POST", "/v1/components?name=files", FORM, cut).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
+    let (_, _, body) = ask(&address, "GET", "/v1/components", "", "").await;
+    assert_eq!(body, r#"{"components":[]}"#);
 }

@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use kiln_proto::{
@@ -7,10 +7,11 @@ use kiln_proto::{
 };
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::{edge::Api, registry::NewVersion, route::Patience};
-
-/// An upload that stands still for this long is given up.
-const CHUNK_PATIENCE: Duration = Duration::from_secs(30);
+use crate::{
+    edge::{Api, UPLOAD_PATIENCE},
+    registry::NewVersion,
+    route::Patience,
+};
 
 /// `kiln.v1.ComponentService`.
 pub(super) struct Component(pub(super) Arc<Api>);
@@ -99,7 +100,7 @@ fn split(mut all: Bytes, files: &[v1::InitialFile]) -> Result<Vec<Bytes>, Error>
 }
 
 async fn next(parts: &mut Streaming<v1::UploadComponentRequest>) -> Result<Option<Part>, Error> {
-    let message = tokio::time::timeout(CHUNK_PATIENCE, parts.message()).await;
+    let message = tokio::time::timeout(UPLOAD_PATIENCE, parts.message()).await;
     let message = message.map_err(|_| Error::deadline_exceeded("the upload stands still"))??;
     message
         .map(|message| {

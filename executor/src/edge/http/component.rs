@@ -7,53 +7,33 @@ use serde_json::{Value, json};
 
 use super::{
     error::Failure,
-    extract::{Path, Query, Whole},
+    extract::{Path, Query},
+    upload::Upload,
 };
-use crate::{edge::Api, registry::NewVersion};
+use crate::edge::Api;
 
 #[derive(Deserialize)]
 pub(super) struct NewComponent {
     name: String,
 }
 
-/// The wasm bytes are the body; the name is a query parameter. Files that workers begin with come by gRPC only.
+/// A new component; its name is a query parameter.
 pub(super) async fn add(
     State(api): State<Arc<Api>>,
     Query(new): Query<NewComponent>,
-    Whole(bytes): Whole,
+    upload: Upload,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    let header = v1::UploadHeader {
-        name: new.name,
-        ..v1::UploadHeader::default()
-    };
-    let added = api
-        .add_component(NewVersion {
-            header,
-            bytes,
-            files: Vec::new(),
-        })
-        .await?;
+    let added = api.add_component(upload.named(new.name, false)?).await?;
     Ok((StatusCode::CREATED, Json(json::component(&added))))
 }
 
-/// The next version of a component; the wasm bytes are the body.
+/// The next version of a component.
 pub(super) async fn update(
     State(api): State<Arc<Api>>,
     Path(name): Path<String>,
-    Whole(bytes): Whole,
+    upload: Upload,
 ) -> Result<Json<Value>, Failure> {
-    let header = v1::UploadHeader {
-        name,
-        update: true,
-        ..v1::UploadHeader::default()
-    };
-    let added = api
-        .add_component(NewVersion {
-            header,
-            bytes,
-            files: Vec::new(),
-        })
-        .await?;
+    let added = api.add_component(upload.named(name, true)?).await?;
     Ok(Json(json::component(&added)))
 }
 

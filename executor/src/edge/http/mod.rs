@@ -11,6 +11,7 @@ mod files;
 mod query;
 mod serve;
 mod status;
+mod upload;
 mod worker;
 
 use std::sync::Arc;
@@ -18,29 +19,26 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    routing::{any, delete, get, post, put},
+    routing::{any, delete, get, post},
 };
 
 use super::Api;
 
-/// All routes. Components are uploaded whole, so their limit holds there.
+/// All routes. An upload has limits of its own.
 pub(crate) fn router(api: Arc<Api>) -> Router {
-    let limits = &api.context.limits;
-    let (component_bytes_max, message_bytes_max) = (limits.component_bytes_max, limits.message_bytes_max);
-    let uploads = Router::new()
-        .route("/v1/components", post(component::add))
-        .route("/v1/components/{component}", put(component::update))
-        .layer(DefaultBodyLimit::max(component_bytes_max));
+    let message_bytes_max = api.context.limits.message_bytes_max;
     Router::new()
         .route("/healthz", get(status::health))
         .route("/readyz", get(status::ready))
         .route("/metrics", get(status::metrics))
         .route("/openapi.json", get(description::openapi))
         .route("/v1/cluster", get(status::cluster))
-        .route("/v1/components", get(component::list))
+        .route("/v1/components", get(component::list).post(component::add))
         .route(
             "/v1/components/{component}",
-            get(component::describe).delete(component::delete),
+            get(component::describe)
+                .put(component::update)
+                .delete(component::delete),
         )
         .route("/v1/components/{component}/workers", get(enumerate::list))
         .route("/v1/components/{component}/workers/count", get(enumerate::count))

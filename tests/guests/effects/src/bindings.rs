@@ -2,6 +2,313 @@
 // Options used:
 #[allow(dead_code, clippy::all)]
 pub mod wasi {
+  pub mod config {
+    /// Values that were given to the worker when it was created. They never change.
+    #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+    pub mod store {
+      #[used]
+      #[doc(hidden)]
+      static __FORCE_SECTION_REF: fn() =
+      super::super::super::__link_custom_section_describing_imports;
+      
+      use super::super::super::_rt;
+      /// Why a value could not be read. Kiln never fails here; the cases are part of the contract.
+      #[derive(Clone)]
+      pub enum Error {
+        Upstream(_rt::String),
+        Io(_rt::String),
+      }
+      impl ::core::fmt::Debug for Error {
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+          match self {
+            Error::Upstream(e) => {
+              f.debug_tuple("Error::Upstream").field(e).finish()
+            }
+            Error::Io(e) => {
+              f.debug_tuple("Error::Io").field(e).finish()
+            }
+          }
+        }
+      }
+      impl ::core::fmt::Display for Error {
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+          write!(f, "{:?}", self)
+        }
+      }
+
+      impl ::core::error::Error for Error {}
+      #[allow(unused_unsafe, clippy::all)]
+      /// The value of one key, or none.
+      #[allow(async_fn_in_trait)]
+      pub fn get(key: &str,) -> ::core::result::Result<::core::option::Option<_rt::String>,Error>{
+        unsafe {
+
+          #[cfg_attr(target_pointer_width="64", repr(align(8)))]
+          #[cfg_attr(target_pointer_width="32", repr(align(4)))]
+          struct RetArea([::core::mem::MaybeUninit::<u8>; 4*::core::mem::size_of::<*const u8>()]);
+          let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 4*::core::mem::size_of::<*const u8>()]);
+          let vec0 = key;
+          let ptr0 = vec0.as_ptr().cast::<u8>();
+          let len0 = vec0.len();
+          let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+          #[cfg(target_arch = "wasm32")]
+          #[link(wasm_import_module = "wasi:config/store@0.2.0-draft")]
+          unsafe extern "C" {
+            #[link_name = "get"]
+            fn wit_import2(_: *mut u8, _: usize, _: *mut u8, );
+          }
+
+          #[cfg(not(target_arch = "wasm32"))]
+          unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8, ) { unreachable!() }
+          wit_import2(ptr0.cast_mut(), len0, ptr1);
+          let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+          let result16 = match l3 {
+            0 => {
+              let e = {
+                let l4 = i32::from(*ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>());
+
+                match l4 {
+                  0 => None,
+                  1 => {
+                    let e = {
+                      let l5 = *ptr1.add(2*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                      let l6 = *ptr1.add(3*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                      let len7 = l6;
+                      let bytes7 = _rt::Vec::from_raw_parts(l5.cast(), len7, len7);
+
+                      _rt::string_lift(bytes7)
+                    };
+                    Some(e)
+                  }
+                  _ => _rt::invalid_enum_discriminant(),
+                }
+              };
+              Ok(e)
+            }
+            1 => {
+              let e = {
+                let l8 = i32::from(*ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>());
+                let v15 = match l8 {
+                  0 => {
+                    let e15 = {
+                      let l9 = *ptr1.add(2*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                      let l10 = *ptr1.add(3*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                      let len11 = l10;
+                      let bytes11 = _rt::Vec::from_raw_parts(l9.cast(), len11, len11);
+
+                      _rt::string_lift(bytes11)
+                    };
+                    Error::Upstream(e15)
+                  }
+                  n => {
+                    debug_assert_eq!(n, 1, "invalid enum discriminant");
+                    let e15 = {
+                      let l12 = *ptr1.add(2*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                      let l13 = *ptr1.add(3*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                      let len14 = l13;
+                      let bytes14 = _rt::Vec::from_raw_parts(l12.cast(), len14, len14);
+
+                      _rt::string_lift(bytes14)
+                    };
+                    Error::Io(e15)
+                  }
+                };
+
+                v15
+              };
+              Err(e)
+            }
+            _ => _rt::invalid_enum_discriminant(),
+          };
+          result16
+        }
+      }
+      #[allow(unused_unsafe, clippy::all)]
+      /// All keys with their values, in the order in which they were given.
+      #[allow(async_fn_in_trait)]
+      pub fn get_all() -> ::core::result::Result<_rt::Vec::<(_rt::String,_rt::String,)>,Error>{
+        unsafe {
+
+          #[cfg_attr(target_pointer_width="64", repr(align(8)))]
+          #[cfg_attr(target_pointer_width="32", repr(align(4)))]
+          struct RetArea([::core::mem::MaybeUninit::<u8>; 4*::core::mem::size_of::<*const u8>()]);
+          let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 4*::core::mem::size_of::<*const u8>()]);
+          let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+          #[cfg(target_arch = "wasm32")]
+          #[link(wasm_import_module = "wasi:config/store@0.2.0-draft")]
+          unsafe extern "C" {
+            #[link_name = "get-all"]
+            fn wit_import1(_: *mut u8, );
+          }
+
+          #[cfg(not(target_arch = "wasm32"))]
+          unsafe extern "C" fn wit_import1(_: *mut u8, ) { unreachable!() }
+          wit_import1(ptr0);
+          let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+          let result20 = match l2 {
+            0 => {
+              let e = {
+                let l3 = *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                let l4 = *ptr0.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                let base11 = l3;
+                let len11 = l4;
+                let mut result11 = _rt::Vec::with_capacity(len11);
+                for i in 0..len11 {
+                  let base = base11.add(i * (4*::core::mem::size_of::<*const u8>()));
+                  let e11 = {
+                    let l5 = *base.add(0).cast::<*mut u8>();
+                    let l6 = *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
+                    let len7 = l6;
+                    let bytes7 = _rt::Vec::from_raw_parts(l5.cast(), len7, len7);
+                    let l8 = *base.add(2*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                    let l9 = *base.add(3*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                    let len10 = l9;
+                    let bytes10 = _rt::Vec::from_raw_parts(l8.cast(), len10, len10);
+
+                    (_rt::string_lift(bytes7), _rt::string_lift(bytes10))
+                  };
+                  result11.push(e11);
+                }
+                _rt::cabi_dealloc(base11, len11 * (4*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>());
+
+                result11
+              };
+              Ok(e)
+            }
+            1 => {
+              let e = {
+                let l12 = i32::from(*ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>());
+                let v19 = match l12 {
+                  0 => {
+                    let e19 = {
+                      let l13 = *ptr0.add(2*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                      let l14 = *ptr0.add(3*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                      let len15 = l14;
+                      let bytes15 = _rt::Vec::from_raw_parts(l13.cast(), len15, len15);
+
+                      _rt::string_lift(bytes15)
+                    };
+                    Error::Upstream(e19)
+                  }
+                  n => {
+                    debug_assert_eq!(n, 1, "invalid enum discriminant");
+                    let e19 = {
+                      let l16 = *ptr0.add(2*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+                      let l17 = *ptr0.add(3*::core::mem::size_of::<*const u8>()).cast::<usize>();
+                      let len18 = l17;
+                      let bytes18 = _rt::Vec::from_raw_parts(l16.cast(), len18, len18);
+
+                      _rt::string_lift(bytes18)
+                    };
+                    Error::Io(e19)
+                  }
+                };
+
+                v19
+              };
+              Err(e)
+            }
+            _ => _rt::invalid_enum_discriminant(),
+          };
+          result20
+        }
+      }
+
+    }
+
+  }
+  pub mod logging {
+    /// Log lines, recorded in the worker's oplog.
+    #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+    pub mod logging {
+      #[used]
+      #[doc(hidden)]
+      static __FORCE_SECTION_REF: fn() =
+      super::super::super::__link_custom_section_describing_imports;
+      
+      #[repr(u8)]
+      #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+      pub enum Level {
+        Trace,
+        Debug,
+        Info,
+        Warn,
+        Error,
+        Critical,
+      }
+      impl ::core::fmt::Debug for Level {
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+          match self {
+            Level::Trace => {
+              f.debug_tuple("Level::Trace").finish()
+            }
+            Level::Debug => {
+              f.debug_tuple("Level::Debug").finish()
+            }
+            Level::Info => {
+              f.debug_tuple("Level::Info").finish()
+            }
+            Level::Warn => {
+              f.debug_tuple("Level::Warn").finish()
+            }
+            Level::Error => {
+              f.debug_tuple("Level::Error").finish()
+            }
+            Level::Critical => {
+              f.debug_tuple("Level::Critical").finish()
+            }
+          }
+        }
+      }
+
+      impl Level{
+        #[doc(hidden)]
+        pub unsafe fn _lift(val: u8) -> Level{
+          if !cfg!(debug_assertions) {
+            return unsafe { ::core::mem::transmute(val) };
+          }
+
+          match val {
+            0 => Level::Trace,
+            1 => Level::Debug,
+            2 => Level::Info,
+            3 => Level::Warn,
+            4 => Level::Error,
+            5 => Level::Critical,
+
+            _ => panic!("invalid enum discriminant"),
+          }
+        }
+      }
+
+      #[allow(unused_unsafe, clippy::all)]
+      /// Records one message; `context` names the part of the program that speaks.
+      #[allow(async_fn_in_trait)]
+      pub fn log(level: Level,context: &str,message: &str,) -> (){
+        unsafe {
+          let vec0 = context;
+          let ptr0 = vec0.as_ptr().cast::<u8>();
+          let len0 = vec0.len();
+          let vec1 = message;
+          let ptr1 = vec1.as_ptr().cast::<u8>();
+          let len1 = vec1.len();
+
+          #[cfg(target_arch = "wasm32")]
+          #[link(wasm_import_module = "wasi:logging/logging")]
+          unsafe extern "C" {
+            #[link_name = "log"]
+            fn wit_import2(_: i32, _: *mut u8, _: usize, _: *mut u8, _: usize, );
+          }
+
+          #[cfg(not(target_arch = "wasm32"))]
+          unsafe extern "C" fn wit_import2(_: i32, _: *mut u8, _: usize, _: *mut u8, _: usize, ) { unreachable!() }
+          wit_import2(level.clone() as i32, ptr0.cast_mut(), len0, ptr1.cast_mut(), len1);
+        }
+      }
+
+    }
+
+  }
   pub mod random {
     /// The part of wasi:random/random that the guest uses.
     #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
@@ -239,6 +546,98 @@ _rt::run_ctors_once();{
 } }
 #[doc(hidden)]
 #[allow(non_snake_case, unused_unsafe)]
+pub unsafe fn _export_log_variable_cabi<T_: Guest>(arg0: *mut u8,arg1: usize,) -> *mut u8 { unsafe {#[cfg(target_arch="wasm32")]
+_rt::run_ctors_once();let result1 = {
+  let len0 = arg1;
+  let bytes0 = _rt::Vec::from_raw_parts(arg0.cast(), len0, len0);
+  T_::log_variable(_rt::string_lift(bytes0))
+};
+let ptr2 = (&raw mut _RET_AREA.0).cast::<u8>();
+match result1 {
+  Some(e) => {
+    *ptr2.add(0).cast::<u8>() = (1i32) as u8;
+    let vec3 = (e.into_bytes()).into_boxed_slice();
+    let ptr3 = vec3.as_ptr().cast::<u8>();
+    let len3 = vec3.len();
+    ::core::mem::forget(vec3);
+    *ptr2.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>() = len3;
+    *ptr2.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = ptr3.cast_mut();
+  },
+  None => {
+    {
+      *ptr2.add(0).cast::<u8>() = (0i32) as u8;
+    }
+  },
+};ptr2
+} }
+#[doc(hidden)]
+#[allow(non_snake_case)]
+pub unsafe fn __post_return_log_variable<T_: Guest>(arg0: *mut u8,) { unsafe {
+  let l0 = i32::from(*arg0.add(0).cast::<u8>());
+  match l0 {
+    0 => (),
+    _ => {
+      let l1 = *arg0.add(::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+      let l2 = *arg0.add(2*::core::mem::size_of::<*const u8>()).cast::<usize>();
+      _rt::cabi_dealloc(l1, l2, 1);
+    },
+  }
+} }
+#[doc(hidden)]
+#[allow(non_snake_case, unused_unsafe)]
+pub unsafe fn _export_variables_cabi<T_: Guest>() -> *mut u8 { unsafe {#[cfg(target_arch="wasm32")]
+_rt::run_ctors_once();let result0 = {
+  T_::variables()
+};
+let ptr1 = (&raw mut _RET_AREA.0).cast::<u8>();
+let vec5 = result0;
+let len5 = vec5.len();
+let layout5 = _rt::alloc::Layout::from_size_align(vec5.len() * (4*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>()).unwrap();
+let (result5, _cleanup5) = wit_bindgen::rt::Cleanup::new(layout5);if let Some(cleanup) = _cleanup5 { cleanup.forget(); }
+for (i, e) in vec5.into_iter().enumerate() {
+  let base = result5.add(i * (4*::core::mem::size_of::<*const u8>()));
+  {
+    let (t2_0, t2_1, ) = e;
+    let vec3 = (t2_0.into_bytes()).into_boxed_slice();
+    let ptr3 = vec3.as_ptr().cast::<u8>();
+    let len3 = vec3.len();
+    ::core::mem::forget(vec3);
+    *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>() = len3;
+    *base.add(0).cast::<*mut u8>() = ptr3.cast_mut();
+    let vec4 = (t2_1.into_bytes()).into_boxed_slice();
+    let ptr4 = vec4.as_ptr().cast::<u8>();
+    let len4 = vec4.len();
+    ::core::mem::forget(vec4);
+    *base.add(3*::core::mem::size_of::<*const u8>()).cast::<usize>() = len4;
+    *base.add(2*::core::mem::size_of::<*const u8>()).cast::<*mut u8>() = ptr4.cast_mut();
+  }
+}
+*ptr1.add(::core::mem::size_of::<*const u8>()).cast::<usize>() = len5;
+*ptr1.add(0).cast::<*mut u8>() = result5;
+ptr1
+} }
+#[doc(hidden)]
+#[allow(non_snake_case)]
+pub unsafe fn __post_return_variables<T_: Guest>(arg0: *mut u8,) { unsafe {
+  let l0 = *arg0.add(0).cast::<*mut u8>();
+  let l1 = *arg0.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
+  let base6 = l0;
+  let len6 = l1;
+  for i in 0..len6 {
+    let base = base6.add(i * (4*::core::mem::size_of::<*const u8>()));
+    {
+      let l2 = *base.add(0).cast::<*mut u8>();
+      let l3 = *base.add(::core::mem::size_of::<*const u8>()).cast::<usize>();
+      _rt::cabi_dealloc(l2, l3, 1);
+      let l4 = *base.add(2*::core::mem::size_of::<*const u8>()).cast::<*mut u8>();
+      let l5 = *base.add(3*::core::mem::size_of::<*const u8>()).cast::<usize>();
+      _rt::cabi_dealloc(l4, l5, 1);
+    }
+  }
+  _rt::cabi_dealloc(base6, len6 * (4*::core::mem::size_of::<*const u8>()), ::core::mem::size_of::<*const u8>());
+} }
+#[doc(hidden)]
+#[allow(non_snake_case, unused_unsafe)]
 pub unsafe fn _export_observe_cabi<T_: Guest>() -> i64 { unsafe {#[cfg(target_arch="wasm32")]
 _rt::run_ctors_once();let result0 = {
   T_::observe()
@@ -341,6 +740,11 @@ pub trait Guest {
   fn print(text: _rt::String,) -> ();
   #[allow(async_fn_in_trait)]
   fn eprint(text: _rt::String,) -> ();
+  /// A variable of the configuration, given to the log in so many words.
+  #[allow(async_fn_in_trait)]
+  fn log_variable(name: _rt::String,) -> ::core::option::Option<_rt::String>;
+  #[allow(async_fn_in_trait)]
+  fn variables() -> _rt::Vec::<(_rt::String,_rt::String,)>;
   /// Remembers a random number and the time; returns how many pairs it remembers.
   #[allow(async_fn_in_trait)]
   fn observe() -> u64;
@@ -413,6 +817,22 @@ macro_rules! __export_test_effects_api_0_1_0_cabi{
     unsafe extern "C" fn export_eprint(arg0: *mut u8,arg1: usize,) {
       unsafe { $($path_to_types)*::_export_eprint_cabi::<$ty>(arg0, arg1) }
     }
+    #[unsafe(export_name = "test:effects/api@0.1.0#log-variable")]
+    unsafe extern "C" fn export_log_variable(arg0: *mut u8,arg1: usize,) -> *mut u8 {
+      unsafe { $($path_to_types)*::_export_log_variable_cabi::<$ty>(arg0, arg1) }
+    }
+    #[unsafe(export_name = "cabi_post_test:effects/api@0.1.0#log-variable")]
+    unsafe extern "C" fn _post_return_log_variable(arg0: *mut u8,) {
+      unsafe { $($path_to_types)*::__post_return_log_variable::<$ty>(arg0) }
+    }
+    #[unsafe(export_name = "test:effects/api@0.1.0#variables")]
+    unsafe extern "C" fn export_variables() -> *mut u8 {
+      unsafe { $($path_to_types)*::_export_variables_cabi::<$ty>() }
+    }
+    #[unsafe(export_name = "cabi_post_test:effects/api@0.1.0#variables")]
+    unsafe extern "C" fn _post_return_variables(arg0: *mut u8,) {
+      unsafe { $($path_to_types)*::__post_return_variables::<$ty>(arg0) }
+    }
     #[unsafe(export_name = "test:effects/api@0.1.0#observe")]
     unsafe extern "C" fn export_observe() -> i64 {
       unsafe { $($path_to_types)*::_export_observe_cabi::<$ty>() }
@@ -456,8 +876,8 @@ pub(crate) use __export_test_effects_api_0_1_0_cabi;
 
 #[cfg_attr(target_pointer_width="64", repr(align(8)))]
 #[cfg_attr(target_pointer_width="32", repr(align(4)))]
-struct _RetArea([::core::mem::MaybeUninit::<u8>; 2*::core::mem::size_of::<*const u8>()]);
-static mut _RET_AREA: _RetArea = _RetArea([::core::mem::MaybeUninit::uninit(); 2*::core::mem::size_of::<*const u8>()]);
+struct _RetArea([::core::mem::MaybeUninit::<u8>; 3*::core::mem::size_of::<*const u8>()]);
+static mut _RET_AREA: _RetArea = _RetArea([::core::mem::MaybeUninit::uninit(); 3*::core::mem::size_of::<*const u8>()]);
 
 }
 
@@ -495,10 +915,20 @@ mod _rt {
       self as i64
     }
   }
-  
-  #[cfg(target_arch = "wasm32")]
-  pub fn run_ctors_once() {
-    wit_bindgen::rt::run_ctors_once();
+  pub use alloc_crate::string::String;
+  pub unsafe fn string_lift(bytes: Vec<u8>) -> String {
+    if cfg!(debug_assertions) {
+      String::from_utf8(bytes).unwrap()
+    } else {
+      unsafe { String::from_utf8_unchecked(bytes) }
+    }
+  }
+  pub unsafe fn invalid_enum_discriminant<T>() -> T {
+    if cfg!(debug_assertions) {
+      panic!("invalid enum discriminant")
+    } else {
+      unsafe { core::hint::unreachable_unchecked() }
+    }
   }
   pub unsafe fn cabi_dealloc(ptr: *mut u8, size: usize, align: usize) {
     if size == 0 {
@@ -509,15 +939,12 @@ mod _rt {
       alloc::dealloc(ptr, layout);
     }
   }
-  pub use alloc_crate::alloc;
-  pub use alloc_crate::string::String;
-  pub unsafe fn string_lift(bytes: Vec<u8>) -> String {
-    if cfg!(debug_assertions) {
-      String::from_utf8(bytes).unwrap()
-    } else {
-      unsafe { String::from_utf8_unchecked(bytes) }
-    }
+  
+  #[cfg(target_arch = "wasm32")]
+  pub fn run_ctors_once() {
+    wit_bindgen::rt::run_ctors_once();
   }
+  pub use alloc_crate::alloc;
   extern crate alloc as alloc_crate;
 }
 
@@ -553,19 +980,26 @@ pub(crate) use __export_effects_impl as export;
 #[unsafe(link_section = "component-type:wit-bindgen:0.61.1:test:effects@0.1.0:effects:encoded world")]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 579] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xc5\x03\x01A\x02\x01\
-A\x04\x01B\x05\x01p}\x01@\x01\x03lenw\0\0\x04\0\x10get-random-bytes\x01\x01\x01@\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 868] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe6\x05\x01A\x02\x01\
+A\x08\x01B\x05\x01p}\x01@\x01\x03lenw\0\0\x04\0\x10get-random-bytes\x01\x01\x01@\
 \0\0w\x04\0\x0eget-random-u64\x01\x02\x03\0\x18wasi:random/random@0.2.6\x05\0\x01\
-B\x20\x01@\0\0w\x04\0\x0awall-clock\x01\0\x04\0\x0emonotonic-step\x01\0\x04\0\x0a\
-random-u64\x01\0\x01p}\x01@\x01\x05countw\0\x01\x04\0\x0crandom-bytes\x01\x02\x01\
-o\x02ss\x01p\x03\x01@\0\0\x04\x04\0\x03env\x01\x05\x01ps\x01@\0\0\x06\x04\0\x04a\
-rgs\x01\x07\x01@\x01\x04texts\x01\0\x04\0\x05print\x01\x08\x04\0\x06eprint\x01\x08\
-\x04\0\x07observe\x01\0\x01o\x02ww\x01p\x09\x01@\0\0\x0a\x04\0\x08observed\x01\x0b\
-\x01@\x01\x02msw\x01\0\x04\0\x08sleep-ms\x01\x0c\x01@\x01\x07messages\x01\0\x04\0\
-\x04trap\x01\x0d\x01@\x01\x04codez\x01\0\x04\0\x04exit\x01\x0e\x01@\0\x01\0\x04\0\
-\x04spin\x01\x0f\x04\0\x06devour\x01\x0f\x04\0\x07recurse\x01\0\x04\0\x16test:ef\
-fects/api@0.1.0\x05\x01\x04\0\x1atest:effects/effects@0.1.0\x04\0\x0b\x0d\x01\0\x07\
+B\x0b\x01q\x02\x08upstream\x01s\0\x02io\x01s\0\x04\0\x05error\x03\0\0\x01ks\x01j\
+\x01\x02\x01\x01\x01@\x01\x03keys\0\x03\x04\0\x03get\x01\x04\x01o\x02ss\x01p\x05\
+\x01j\x01\x06\x01\x01\x01@\0\0\x07\x04\0\x07get-all\x01\x08\x03\0\x1dwasi:config\
+/store@0.2.0-draft\x05\x01\x01B\x04\x01m\x06\x05trace\x05debug\x04info\x04warn\x05\
+error\x08critical\x04\0\x05level\x03\0\0\x01@\x03\x05level\x01\x07contexts\x07me\
+ssages\x01\0\x04\0\x03log\x01\x02\x03\0\x14wasi:logging/logging\x05\x02\x01B$\x01\
+@\0\0w\x04\0\x0awall-clock\x01\0\x04\0\x0emonotonic-step\x01\0\x04\0\x0arandom-u\
+64\x01\0\x01p}\x01@\x01\x05countw\0\x01\x04\0\x0crandom-bytes\x01\x02\x01o\x02ss\
+\x01p\x03\x01@\0\0\x04\x04\0\x03env\x01\x05\x01ps\x01@\0\0\x06\x04\0\x04args\x01\
+\x07\x01@\x01\x04texts\x01\0\x04\0\x05print\x01\x08\x04\0\x06eprint\x01\x08\x01k\
+s\x01@\x01\x04names\0\x09\x04\0\x0clog-variable\x01\x0a\x04\0\x09variables\x01\x05\
+\x04\0\x07observe\x01\0\x01o\x02ww\x01p\x0b\x01@\0\0\x0c\x04\0\x08observed\x01\x0d\
+\x01@\x01\x02msw\x01\0\x04\0\x08sleep-ms\x01\x0e\x01@\x01\x07messages\x01\0\x04\0\
+\x04trap\x01\x0f\x01@\x01\x04codez\x01\0\x04\0\x04exit\x01\x10\x01@\0\x01\0\x04\0\
+\x04spin\x01\x11\x04\0\x06devour\x01\x11\x04\0\x07recurse\x01\0\x04\0\x16test:ef\
+fects/api@0.1.0\x05\x03\x04\0\x1atest:effects/effects@0.1.0\x04\0\x0b\x0d\x01\0\x07\
 effects\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.25\
 8.3\x10wit-bindgen-rust\x060.61.1";
 

@@ -7,7 +7,11 @@ use std::cell::RefCell;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bindings::exports::test::effects::api::Guest;
-use bindings::wasi::random::random;
+use bindings::wasi::{
+    config::store,
+    logging::logging::{self, Level},
+    random::random,
+};
 
 thread_local! {
     static OBSERVED: RefCell<Vec<(u64, u64)>> = const { RefCell::new(Vec::new()) };
@@ -46,6 +50,16 @@ impl Guest for Effects {
 
     fn eprint(text: String) {
         eprintln!("{text}");
+    }
+
+    fn log_variable(name: String) -> Option<String> {
+        let value = store::get(&name).expect("variables can be read");
+        logging::log(Level::Warn, &name, value.as_deref().unwrap_or("not there"));
+        value
+    }
+
+    fn variables() -> Vec<(String, String)> {
+        store::get_all().expect("variables can be read")
     }
 
     fn observe() -> u64 {

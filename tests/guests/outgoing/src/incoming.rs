@@ -13,8 +13,18 @@ use crate::{
 impl Guest for Outgoing {
     fn handle(request: IncomingRequest, out: ResponseOutparam) {
         let path = request.path_with_query().unwrap_or_default();
-        if path == "/silent" {
-            return;
+        match path.as_str() {
+            "/silent" => return,
+            "/endless" => loop {
+                std::hint::black_box(());
+            },
+            // Some tenths of a second of processor time.
+            "/busy" => {
+                for number in 0..200_000_000_u64 {
+                    std::hint::black_box(number);
+                }
+            }
+            _ => {}
         }
         let headers = request.headers().entries();
         let mut answer = format!("{:?} {path}\n", request.method());

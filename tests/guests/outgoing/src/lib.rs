@@ -7,7 +7,10 @@ mod exchange;
 mod incoming;
 mod sockets;
 
-use bindings::exports::test::outgoing::api::{Guest, Response, TimeOuts};
+use bindings::{
+    exports::test::outgoing::api::{Guest, Response, TimeOuts},
+    golem::api::host,
+};
 use exchange::{Exchange, Request};
 
 struct Outgoing;
@@ -58,6 +61,13 @@ impl Guest for Outgoing {
             request.send()?.response()
         };
         Ok(format!("{} {}", post("one")?.body, post("two")?.body))
+    }
+
+    fn post(url: String, idempotent: bool) -> Result<String, String> {
+        host::set_idempotence_mode(idempotent);
+        let sent = Request { method: "POST".into(), url, body: Some("once".into()), ..Request::default() }.send();
+        host::set_idempotence_mode(true);
+        Ok(sent?.response()?.body)
     }
 
     fn resolve(name: String) -> Result<Vec<String>, String> {

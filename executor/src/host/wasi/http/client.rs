@@ -1,47 +1,61 @@
-//! Sends requests: resolves, judges, connects to the very address that was judged, and speaks HTTP/1.1.
+//! Sends requests, and speaks HTTP/1.1. A connection whose exchange came to its end waits for another one.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use http_body_util::BodyExt;
-use hyper::{Request, Response, Uri, client::conn::http1, http::uri::Scheme};
-use rustls::pki_types::ServerName;
+use hyper::{Request, Response};
 use tokio::{
-    net::{TcpStream, lookup_host},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 use tokio_rustls::TlsConnector;
-use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn};
-use wasmtime_wasi_http::{
-    RequestOptions, WasiBody,
-    io::TokioIo,
-    p2::bindings::http::types::{DnsErrorPayload, ErrorCode},
+use wasmtime_wasi_http::{RequestOptions, WasiBody, p2::bindings::http::types::ErrorCode};
+
+use super::{
+    exchange::Account,
+    incoming_body::Incoming,
+    pool::{Line, Place, Pool},
+    trouble,
 };
-
-use super::{incoming_body::Incoming, trouble};
-use crate::host::{HttpOptions, NetworkOptions, egress::Refusal};
-
-/// Most addresses of one name that are tried.
-const ADDRESSES_MAX: usize = 8;
+use crate::host::{HttpOptions, NetworkOptions};
 
 /// What all guests of a node share to send requests.
 pub(crate) struct Client {
     pub(in crate::host) network: NetworkOptions,
+    pub(super) tls: TlsConnector,
     turns: Arc<Semaphore>,
-    tls: TlsConnector,
+    pub(super) pool: Arc<Pool>,
+}
+
+/// A request that is to be sent.
+pub(super) struct Outgoing {
+    pub(super) request: Request<WasiBody>,
+    pub(super) options: RequestOptions,
+    /// It may be sent again. One that must not be has a connection of its own: a server may close one that waits just as it
+    /// is used again, and then nobody knows what became of the request.
+    pub(super) is_repeatable: bool,
 }
 
 /// A response whose head has arrived.
 pub(super) struct Arrived {
     pub(super) response: Response<WasiBody>,
-    /// Moves the bytes; the connection closes when it is dropped.
+    /// To be dropped after the body.
     pub(super) connection: Connection,
 }
 
 /// A connection in use, with the places that it takes among the requests in flight.
 pub(super) struct Connection {
-    _task: AbortOnDropJoinHandle<()>,
+    line: Option<(Place, Line)>,
+    pool: Arc<Pool>,
     _turns: [OwnedSemaphorePermit; 2],
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some((place, line)) = self.line.take() {
+            self.pool.put(place, line);
+        }
+    }
 }
 
 /// How long the parts of a request may take.
@@ -76,133 +90,70 @@ impl Client {
                 network.http.requests_max.min(Semaphore::MAX_PERMITS),
             )),
             tls: TlsConnector::from(Arc::new(tls)),
+            pool: Arc::new(Pool::new(&network.http)),
             network,
         }
     }
 
-    /// Sends a request and waits for the head of its response. `worker` bounds the requests of one worker.
+    /// Sends a request and waits for the head of its response.
     ///
     /// # Errors
     /// What the guest may see of it.
-    pub(super) async fn send(
-        &self,
-        request: Request<WasiBody>,
-        options: RequestOptions,
-        worker: Arc<Semaphore>,
-    ) -> Result<Arrived, ErrorCode> {
+    pub(super) async fn send(&self, outgoing: Outgoing, account: Account) -> Result<Arrived, ErrorCode> {
+        let Outgoing {
+            request,
+            options,
+            is_repeatable,
+        } = outgoing;
         let patience = Patience::new(options, &self.network.http);
-        let uri = request.uri().clone();
+        let place = Place::of(request.uri(), &account)?;
         let connecting = async {
             let full = |_| ErrorCode::ConnectionLimitReached;
             let turns = [
-                worker.acquire_owned().await.map_err(full)?,
+                account.turns.acquire_owned().await.map_err(full)?,
                 self.turns.clone().acquire_owned().await.map_err(full)?,
             ];
-            let stream = self.connect(&uri).await?;
-            Ok::<_, ErrorCode>((turns, self.handshake(&uri, stream).await?))
+            Ok::<_, ErrorCode>((turns, self.line(&place, is_repeatable).await?))
         };
-        let (turns, (mut sender, task)) = timeout(patience.connect, connecting)
+        let (turns, mut line) = timeout(patience.connect, connecting)
             .await
             .map_err(|_| ErrorCode::ConnectionTimeout)??;
-        let sending = sender.send_request(origin_form(request)?);
-        let response = timeout(patience.first_byte, sending)
-            .await
-            .map_err(|_| ErrorCode::ConnectionReadTimeout)?
-            .map_err(|error| trouble::of_hyper(&error))?;
+        let mut request = origin_form(request)?;
+        let response = loop {
+            let sent = timeout(patience.first_byte, line.sender.try_send_request(request)).await;
+            let mut error = match sent.map_err(|_| ErrorCode::ConnectionReadTimeout)? {
+                Ok(response) => break response,
+                Err(error) => error,
+            };
+            match error.take_message() {
+                // It was closed while it waited, and nothing of the request was sent.
+                Some(unsent) if line.is_used => request = unsent,
+                _ => return Err(trouble::of_hyper(error.error())),
+            }
+            line = timeout(patience.connect, self.line(&place, is_repeatable))
+                .await
+                .map_err(|_| ErrorCode::ConnectionTimeout)??;
+        };
         self.check_head(&response)?;
         let response = response.map(|body| Incoming::new(body, patience.between_bytes).boxed_unsync());
         let connection = Connection {
-            _task: task,
+            line: Some((place, line)),
+            pool: self.pool.clone(),
             _turns: turns,
         };
         Ok(Arrived { response, connection })
     }
 
-    async fn connect(&self, uri: &Uri) -> Result<TcpStream, ErrorCode> {
-        let (host, port) = destination(uri)?;
+    /// A connection that waits, or a new one.
+    async fn line(&self, place: &Place, may_be_used: bool) -> Result<Line, ErrorCode> {
         self.network
             .egress
-            .check_host(host, port)
+            .check_host(&place.host, place.port)
             .map_err(|_| ErrorCode::HttpRequestDenied)?;
-        let addresses = self.resolve(host, port).await?;
-        let mut last = ErrorCode::DestinationNotFound;
-        for address in addresses {
-            match TcpStream::connect(address).await {
-                Ok(stream) => {
-                    // Small requests are the rule; a failure only costs time.
-                    let _ = stream.set_nodelay(true);
-                    return Ok(stream);
-                }
-                Err(error) => last = trouble::of_connect(&error),
-            }
+        if may_be_used && let Some(line) = self.pool.take(place, &self.network.egress).await {
+            return Ok(line);
         }
-        Err(last)
-    }
-
-    async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, ErrorCode> {
-        let unknown = |rcode: &str| {
-            ErrorCode::DnsError(DnsErrorPayload {
-                rcode: Some(rcode.to_owned()),
-                info_code: None,
-            })
-        };
-        let found: Vec<SocketAddr> = lookup_host((host, port))
-            .await
-            .map_err(|_| unknown("name not resolved"))?
-            .take(ADDRESSES_MAX)
-            .collect();
-        if found.is_empty() {
-            return Err(unknown("no address"));
-        }
-        let allowed: Vec<SocketAddr> = found
-            .into_iter()
-            .filter(|address| self.network.egress.check_address(*address) != Err(Refusal::Address))
-            .collect();
-        if allowed.is_empty() {
-            return Err(ErrorCode::DestinationIpProhibited);
-        }
-        Ok(allowed)
-    }
-
-    async fn handshake(
-        &self,
-        uri: &Uri,
-        stream: TcpStream,
-    ) -> Result<(http1::SendRequest<WasiBody>, AbortOnDropJoinHandle<()>), ErrorCode> {
-        if uri.scheme() != Some(&Scheme::HTTPS) {
-            return self.speak(stream).await;
-        }
-        let (host, _) = destination(uri)?;
-        let name = ServerName::try_from(host.to_owned()).map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
-        let stream = self
-            .tls
-            .connect(name, stream)
-            .await
-            .map_err(|error| trouble::of_tls(&error))?;
-        self.speak(stream).await
-    }
-
-    async fn speak<S>(
-        &self,
-        stream: S,
-    ) -> Result<(http1::SendRequest<WasiBody>, AbortOnDropJoinHandle<()>), ErrorCode>
-    where
-        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-    {
-        // hyper refuses less.
-        const BUFFER_MIN: usize = 8 << 10;
-        let (sender, connection) = http1::Builder::new()
-            .max_buf_size(self.network.http.header_bytes_max.max(BUFFER_MIN))
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| trouble::of_hyper(&error))?;
-        let task = spawn(async move {
-            // Whoever waits for the response or its body sees the failure there.
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a guest's connection ended");
-            }
-        });
-        Ok((sender, task))
+        self.open(place).await
     }
 
     fn check_head<B>(&self, response: &Response<B>) -> Result<(), ErrorCode> {
@@ -216,25 +167,6 @@ impl Client {
         }
         Ok(())
     }
-}
-
-/// Host, without the brackets of an IPv6 address, and port.
-fn destination(uri: &Uri) -> Result<(&str, u16), ErrorCode> {
-    let authority = uri.authority().ok_or(ErrorCode::HttpRequestUriInvalid)?;
-    let default = if uri.scheme() == Some(&Scheme::HTTPS) {
-        443
-    } else {
-        80
-    };
-    let host = authority.host();
-    let host = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(host);
-    if host.is_empty() {
-        return Err(ErrorCode::HttpRequestUriInvalid);
-    }
-    Ok((host, authority.port_u16().unwrap_or(default)))
 }
 
 /// As it goes over the wire: scheme and authority are for proxies only.

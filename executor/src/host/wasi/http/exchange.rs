@@ -11,7 +11,10 @@ use wasmtime_wasi_http::{
     RequestOptions, WasiBody, WasiHttpCtx, WasiHttpHooks, p2::bindings::http::types::ErrorCode,
 };
 
-use crate::host::egress::EgressPolicy;
+use crate::{
+    host::{durable::BegunExchange, egress::EgressPolicy},
+    replay::step::StepError,
+};
 
 use super::{
     client::{Arrived, Client},
@@ -26,6 +29,8 @@ pub(super) struct Exchange {
     pub(super) begin: OplogIndex,
     /// False when it was begun where nothing is recorded.
     pub(super) is_recorded: bool,
+    /// False when the guest had said, as it began, that it must not be sent a second time.
+    pub(super) is_repeatable: bool,
     /// What the oplog says about the request.
     pub(super) description: Value,
     pub(super) options: RequestOptions,
@@ -75,14 +80,21 @@ pub(crate) struct Http {
     pub(in crate::host) ctx: WasiHttpCtx,
     pub(in crate::host) hooks: Hooks,
     pub(super) client: Arc<Client>,
-    /// Bounds the requests of this worker in flight.
-    pub(super) turns: Arc<Semaphore>,
+    pub(super) account: Account,
     pub(super) exchanges: BTreeMap<ExchangeId, Exchange>,
     next: ExchangeId,
     /// By resource.
     parts: HashMap<u32, (ExchangeId, Part)>,
     /// Which exchange a pollable waits for.
     pollables: HashMap<u32, ExchangeId>,
+}
+
+/// On whose behalf requests are sent.
+#[derive(Clone)]
+pub(super) struct Account {
+    /// Bounds the requests of the worker in flight.
+    pub(super) turns: Arc<Semaphore>,
+    pub(super) application: Arc<str>,
 }
 
 /// How wasmtime buffers what guests write.
@@ -99,7 +111,7 @@ impl WasiHttpHooks for Hooks {
 }
 
 impl Http {
-    pub(in crate::host) fn new(client: Arc<Client>) -> Self {
+    pub(in crate::host) fn new(client: Arc<Client>, application: &str) -> Self {
         let limits = &client.network.http;
         let mut ctx = WasiHttpCtx::new();
         ctx.set_field_size_limit(limits.header_bytes_max);
@@ -107,7 +119,10 @@ impl Http {
         Self {
             ctx,
             hooks: Hooks,
-            turns: Arc::new(Semaphore::new(turns)),
+            account: Account {
+                turns: Arc::new(Semaphore::new(turns)),
+                application: application.into(),
+            },
             client,
             exchanges: BTreeMap::new(),
             next: 0,
@@ -185,15 +200,11 @@ impl Http {
 }
 
 impl Exchange {
-    pub(super) fn new(
-        begin: OplogIndex,
-        is_recorded: bool,
-        description: Value,
-        options: RequestOptions,
-    ) -> Self {
+    pub(super) fn new(begun: &BegunExchange, description: Value, options: RequestOptions) -> Self {
         Self {
-            begin,
-            is_recorded,
+            begin: begun.index,
+            is_recorded: begun.is_recorded,
+            is_repeatable: begun.is_repeatable,
             description,
             options,
             unsent: None,
@@ -205,6 +216,15 @@ impl Exchange {
             prefix: Prefix::default(),
             slot: Slot::default(),
             parts: 0,
+        }
+    }
+
+    /// Whether it may be sent although an earlier life of the worker has sent it.
+    pub(super) fn check_repeatable(&self) -> Result<(), StepError> {
+        if self.is_repeatable {
+            Ok(())
+        } else {
+            Err(StepError::NotRepeatable)
         }
     }
 }

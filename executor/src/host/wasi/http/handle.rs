@@ -39,7 +39,7 @@ impl HostState {
         let begun = self.begin_exchange().await?;
         let added = self.added_headers(begun.index, &head.headers);
         request::add_headers(&mut head.headers, added);
-        let mut exchange = Exchange::new(begun.index, begun.is_recorded, request::describe(&head), options);
+        let mut exchange = Exchange::new(&begun, request::describe(&head), options);
         // Nothing is recorded of one that was begun in an earlier life, if its beginning is the last that is recorded.
         let is_sent_now = begun.is_new || self.journal.is_live();
         let (body, hold) = if is_sent_now {

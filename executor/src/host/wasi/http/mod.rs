@@ -14,11 +14,12 @@
 //! * [`handle`], [`answer`], [`reading`], [`trailers`] – the steps
 //! * [`resume`], [`prefix`], [`late_body`], [`request_body`] – taking up what an earlier life has begun
 //! * [`serving`] – a component that serves HTTP, called as a function
-//! * [`client`], [`request`], [`incoming_body`], [`trouble`] – the wire
+//! * [`client`], [`pool`], [`connect`], [`request`], [`incoming_body`], [`trouble`] – the wire
 //! * [`form`], [`headers`], [`error_code`] – how answers are recorded
 
 mod answer;
 mod client;
+mod connect;
 mod error_code;
 mod exchange;
 mod form;
@@ -28,6 +29,7 @@ mod incoming_body;
 mod late_body;
 mod link;
 mod parts;
+mod pool;
 mod prefix;
 mod reading;
 mod request;

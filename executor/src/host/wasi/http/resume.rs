@@ -12,7 +12,7 @@ use wasmtime_wasi_http::{
 };
 
 use super::{
-    client::Arrived,
+    client::{Arrived, Outgoing},
     exchange::{Exchange, ExchangeId},
     late_body::{Failure, Fetched, code},
     prefix::Prefix,
@@ -37,7 +37,6 @@ impl HostState {
             .map(|(id, _)| *id)
             .collect();
         for id in waiting {
-            self.check_repeatable()?;
             self.resume_request(id).await?;
         }
         Ok(())
@@ -69,18 +68,22 @@ impl HostState {
         let Some(unsent) = exchange.unsent.take() else {
             return Ok(());
         };
-        let (slot, options) = (exchange.slot.clone(), exchange.options);
+        exchange.check_repeatable()?;
+        let slot = exchange.slot.clone();
         let prefix = std::mem::take(&mut exchange.prefix);
-        self.check_repeatable()?;
         if !unsent.hold.release() {
             slot.fail(Failure::Differs);
             return Ok(());
         }
-        let (client, turns) = (self.http.client.clone(), self.http.turns.clone());
-        let request = Request::from_parts(unsent.head, unsent.body);
+        let (client, account) = (self.http.client.clone(), self.http.account.clone());
+        let outgoing = Outgoing {
+            request: Request::from_parts(unsent.head, unsent.body),
+            options: exchange.options,
+            is_repeatable: exchange.is_repeatable,
+        };
         let target = slot.clone();
         let fetch = async move {
-            let fetched = match client.send(request, options, turns).await {
+            let fetched = match client.send(outgoing, account).await {
                 Ok(arrived) => skip_to(arrived, status, prefix).await,
                 Err(code) => Err(Failure::Transport(code)),
             };
@@ -94,13 +97,19 @@ impl HostState {
     }
 
     async fn resume_request(&mut self, id: ExchangeId) -> wasmtime::Result<()> {
-        let overflowed = |exchange: &Exchange| {
-            let unsent = exchange.unsent.as_ref()?;
-            (!unsent.hold.release()).then_some(exchange.begin)
+        let Some(exchange) = self.http.exchanges.get(&id) else {
+            return Ok(());
         };
-        match self.http.exchanges.get(&id).and_then(overflowed) {
-            Some(begin) => self.go_back_to(begin).await,
-            None => self.send_request(id),
+        exchange.check_repeatable()?;
+        let begin = exchange.begin;
+        let overflowed = exchange
+            .unsent
+            .as_ref()
+            .is_some_and(|unsent| !unsent.hold.release());
+        if overflowed {
+            self.go_back_to(begin).await
+        } else {
+            self.send_request(id)
         }
     }
 
@@ -112,11 +121,15 @@ impl HostState {
         let Some(unsent) = exchange.unsent.take() else {
             return Ok(());
         };
-        let (answer, options) = (exchange.arrived.clone(), exchange.options);
-        let (client, turns) = (self.http.client.clone(), self.http.turns.clone());
-        let request = Request::from_parts(unsent.head, unsent.body);
+        let answer = exchange.arrived.clone();
+        let (client, account) = (self.http.client.clone(), self.http.account.clone());
+        let outgoing = Outgoing {
+            request: Request::from_parts(unsent.head, unsent.body),
+            options: exchange.options,
+            is_repeatable: exchange.is_repeatable,
+        };
         let send = async move {
-            let arrived = client.send(request, options, turns).await;
+            let arrived = client.send(outgoing, account).await;
             *answer.lock() = Some(arrived);
             // The answer lies in the exchange; this only says that it is there.
             Err(Error::InternalError(None))
@@ -124,14 +137,6 @@ impl HostState {
         let future: Resource<HostFutureIncomingResponse> = Resource::new_borrow(exchange.future);
         *self.table.get_mut(&future)? = HostFutureIncomingResponse::Pending(spawn(send));
         Ok(())
-    }
-
-    fn check_repeatable(&self) -> Result<(), StepError> {
-        if self.control.is_idempotent {
-            Ok(())
-        } else {
-            Err(StepError::NotRepeatable)
-        }
     }
 
     /// True when the guest could go back to where an exchange began without doing something to others a second time.

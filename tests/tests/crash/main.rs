@@ -2,11 +2,16 @@
 //! is killed (SIGKILL) behind every entry of a run in turn, and behind every commit. The run ends with the same visible result
 //! and the same effects elsewhere, each once per key.
 
+mod scenarios;
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use futures::{StreamExt, TryStreamExt, stream};
-use kiln_proto::v1::{InterruptWorkerRequest, worker_service_client::WorkerServiceClient};
+use futures::{StreamExt, TryStreamExt, future::try_join_all, stream};
+use kiln_proto::v1::{
+    CreateWorkerRequest, InterruptWorkerRequest, KeyValue, RevertWorkerRequest, UpdateMode,
+    UpdateWorkerRequest, revert_worker_request::Target, worker_service_client::WorkerServiceClient,
+};
 use kiln_tests::client::{PatientClient, reference};
 use kiln_tests::cluster::{Cluster, Shape, lazy_channel};
 use kiln_tests::crash_points::{CrashPoints, Moment};
@@ -15,152 +20,26 @@ use kiln_tests::server::Server;
 use kiln_tests::wait::eventually;
 use tokio::sync::Mutex;
 
+use scenarios::{SCENARIOS, Scenario, Step};
+
 /// Runs that are under way together. Most of the time each waits for a new owner.
 const TOGETHER: usize = 4;
 /// Runs whose entries come in another order may miss a point: how often another one is tried.
 const TRIES: usize = 5;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Calls of one worker. In arguments `{me}` is its name, `{server}` the server's address, and `{0}` what the first call gave.
-struct Scenario {
-    component: &'static str,
-    calls: &'static [Call],
-    /// What the run leaves behind, here and at the worker `{me}-peer`.
-    state: &'static [Call],
-    /// Effects at the server.
-    effects: usize,
-}
-
-/// Who is called, the function, its arguments, and what it must give: exactly that, or anything (`*`).
-type Call = (&'static str, &'static str, &'static [&'static str], &'static str);
-
-const ME: &str = "{me}";
-const PEER: &str = "{me}-peer";
-
-/// The longest first, so that all end at about the same time.
-const SCENARIOS: &[Scenario] = &[
-    // Calls of another worker: awaited, queued, at the same time, later, and of its resources.
-    Scenario {
-        component: "rpc",
-        calls: &[
-            (ME, "call-add", &["\"{me}-peer\"", "1"], "ok(1)"),
-            (ME, "add-everywhere", &["[\"{me}-peer\"]", "20"], "[ok(21)]"),
-            (ME, "send-add", &["\"{me}-peer\"", "300"], "ok"),
-            (ME, "schedule-add", &["\"{me}-peer\"", "1", "4000"], ""),
-            (ME, "count-there", &["\"{me}-peer\"", "2"], "*"),
-        ],
-        state: &[(PEER, "value", &[], "4321"), (PEER, "tallies", &[], "0")],
-        effects: 0,
-    },
-    // Clocks, randomness, environment, standard output, sleeping.
-    Scenario {
-        component: "effects",
-        calls: &[
-            (ME, "observe", &[], "1"),
-            (ME, "env", &[], "*"),
-            (ME, "print", &["\"line\""], ""),
-            (ME, "sleep-ms", &["1"], ""),
-            (ME, "observe", &[], "2"),
-        ],
-        state: &[(ME, "observed", &[], "*")],
-        effects: 0,
-    },
-    // Atomic regions, zones without persistence, keys, jumps, promises.
-    Scenario {
-        component: "durable",
-        calls: &[
-            (ME, "make-promise", &[], "*"),
-            (ME, "journey", &[], "*"),
-            (ME, "until-even", &[], "*"),
-            (ME, "complete", &["\"{me}\"", "{0}", "[1, 2]"], "true"),
-            (ME, "await", &["\"{me}\"", "{0}"], "[1, 2]"),
-            (ME, "count", &[], "1"),
-        ],
-        state: &[(ME, "poll", &["\"{me}\"", "{0}"], "some([1, 2])")],
-        effects: 0,
-    },
-    Scenario {
-        component: "files",
-        calls: &[
-            (ME, "write", &["\"a\"", "\"one\""], "ok"),
-            (ME, "append", &["\"a\"", "\"two\""], "ok"),
-            (ME, "remember", &["\"a\""], "*"),
-            (ME, "rename", &["\"a\"", "\"b\""], "ok"),
-        ],
-        state: &[
-            (ME, "read", &["\"b\""], "ok(\"onetwo\")"),
-            (ME, "names", &["\".\""], "ok([\"b\"])"),
-            (ME, "remembered", &[], "*"),
-        ],
-        effects: 0,
-    },
-    // Outgoing HTTP, a body in pieces, names, and a handler of incoming HTTP.
-    Scenario {
-        component: "outgoing",
-        calls: &[
-            (
-                ME,
-                "twice",
-                &["\"http://{server}/echo?by={me}\""],
-                "ok(\"0:one 1:two\")",
-            ),
-            (
-                ME,
-                "download",
-                &["\"http://{server}/stream?by={me}\"", "100"],
-                "ok(\"2:0;2:1;2:2;2:3;\")",
-            ),
-            (ME, "resolve", &["\"localhost\""], "*"),
-            (
-                ME,
-                "golem:http/incoming-handler.{handle}",
-                &["{method: \"GET\", uri: \"http://localhost/hello\", headers: [], body: some([7, 8, 9])}"],
-                "*",
-            ),
-        ],
-        state: &[],
-        effects: 3,
-    },
-    Scenario {
-        component: "storage",
-        calls: &[
-            (
-                ME,
-                "set-and-get",
-                &["\"{me}\"", "\"k\"", "\"v\""],
-                "ok(some(\"v\"))",
-            ),
-            (ME, "increment", &["\"{me}\"", "\"n\"", "5"], "ok(5)"),
-            (ME, "put", &["\"{me}\"", "\"o\"", "10000", "3"], "ok"),
-            (ME, "range", &["\"{me}\"", "\"o\"", "0", "1"], "*"),
-        ],
-        state: &[(ME, "increment", &["\"{me}\"", "\"n\"", "0"], "ok(5)")],
-        effects: 0,
-    },
-    // Spans, the own oplog, and calls that the guest makes durable itself.
-    Scenario {
-        component: "apis",
-        calls: &[
-            (ME, "twice", &["21"], "42"),
-            (ME, "span", &["\"inner\"", "\"7\""], "*"),
-            (ME, "write", &["\"line\""], "\"second line\""),
-            (ME, "search", &["\"\"", "\"begin-remote-write\""], "*"),
-            (ME, "lazy", &["1"], "true"),
-        ],
-        state: &[(ME, "twice", &["4"], "8")],
-        effects: 0,
-    },
-];
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_owner_is_killed_behind_every_entry() -> Result<()> {
     let began = Instant::now();
     let stage = Stage::set().await?;
-    let kills: Vec<(&str, usize, u64)> =
-        stream::iter(SCENARIOS.iter().map(|scenario| stage.kill_everywhere(scenario)))
-            .buffer_unordered(TOGETHER)
-            .try_collect()
-            .await?;
+    // All before the first kill, which would disturb others' workers as well.
+    let undisturbed = try_join_all(SCENARIOS.iter().map(|scenario| stage.undisturbed(scenario))).await?;
+    let runs = SCENARIOS.iter().zip(&undisturbed);
+    let kills: Vec<(&str, usize, u64)> = stream::iter(runs)
+        .map(|(scenario, (whole, entries))| stage.kill_everywhere(scenario, whole, *entries))
+        .buffer_unordered(TOGETHER)
+        .try_collect()
+        .await?;
     for (component, kills, entries) in kills {
         eprintln!("{component}: {kills} kills over {entries} entries");
     }
@@ -180,6 +59,7 @@ struct Stage {
 /// What one run gave.
 struct Run {
     worker: String,
+    token: [u8; 16],
     answers: Vec<String>,
     state: Vec<String>,
 }
@@ -202,9 +82,13 @@ impl Stage {
         };
         let cluster = Cluster::start_with(shape, &settings).await?;
         for scenario in SCENARIOS {
-            cluster
-                .add_component(scenario.component, &guests::path(scenario.component))
-                .await?;
+            let component = scenario.component;
+            cluster.add_component(component, &guests::path(component)).await?;
+            if let Some(successor) = scenario.successor {
+                cluster
+                    .update_component(component, &guests::path(successor))
+                    .await?;
+            }
         }
         Ok(Self {
             endpoints: cluster.endpoints(),
@@ -215,23 +99,35 @@ impl Stage {
         })
     }
 
-    /// An undisturbed run, then one for each entry and each commit of it. Gives the number of kills and of entries.
-    async fn kill_everywhere(&self, scenario: &Scenario) -> Result<(&'static str, usize, u64)> {
+    /// A run without a kill, and the number of its entries.
+    async fn undisturbed(&self, scenario: &Scenario) -> Result<(Run, u64)> {
         let component = scenario.component;
-        let run = self.run(scenario, format!("{component}-whole")).await?;
-        let entries = self
-            .client
-            .worker(&format!("{component}/{}", run.worker))
-            .await?
-            .oplog_index;
-        self.judge(scenario, &run).await?;
+        let whole = self.run(scenario, format!("{component}-whole")).await?;
+        let worker = format!("{component}/{}", whole.worker);
+        let entries = self.client.worker(&worker).await?.oplog_index;
+        self.judge(scenario, &whole, &whole).await?;
+        Ok((whole, entries))
+    }
+
+    /// A run for each entry and each commit of the undisturbed one. Gives the number of kills and of entries.
+    async fn kill_everywhere(
+        &self,
+        scenario: &Scenario,
+        whole: &Run,
+        entries: u64,
+    ) -> Result<(&'static str, usize, u64)> {
+        let component = scenario.component;
         let mut kills = 0;
         for moment in [Moment::Append, Moment::Commit] {
             let mut next = 1;
             while next <= entries {
-                let last = self.kill_at(scenario, moment, next).await;
+                let last = self.kill_at(scenario, whole, moment, next).await;
                 let last = last.with_context(|| format!("{component}: {moment:?} {next} of {entries}"))?;
-                ensure!(moment == Moment::Commit || last == next, "entry {next} is {last}");
+                // The end of an update comes together with the entry behind it.
+                ensure!(
+                    moment == Moment::Commit || last <= next + 1,
+                    "{component}: entry {next} is {last}"
+                );
                 kills += 1;
                 // All entries of one commit are lost or kept together.
                 next = last + 1;
@@ -241,7 +137,7 @@ impl Stage {
     }
 
     /// A run whose worker's process is killed at that point. Gives the last entry that was recorded then.
-    async fn kill_at(&self, scenario: &Scenario, moment: Moment, index: u64) -> Result<u64> {
+    async fn kill_at(&self, scenario: &Scenario, whole: &Run, moment: Moment, index: u64) -> Result<u64> {
         for attempt in 0..TRIES {
             let worker = format!("{}-{moment:?}-{index}-{attempt}", scenario.component).to_lowercase();
             self.points.set(&worker, moment, index)?;
@@ -256,37 +152,46 @@ impl Stage {
                 last = &mut strike => (run.await?, last?),
                 run = &mut run => {
                     let run = run?;
-                    // Its calls were answered; what it stands at now came behind the last of them.
+                    // Its steps are done; what it stands at now came behind the last of them.
                     if self.points.unset(&worker) {
                         continue;
                     }
                     (run, strike.await?)
                 }
             };
-            self.judge(scenario, &run).await?;
+            self.judge(scenario, whole, &run).await?;
             return Ok(last);
         }
         anyhow::bail!("no run came to this point")
     }
 
-    /// All calls, one after the other, and then the state that they left.
+    /// All steps, one after the other, and then the state that they left.
     async fn run(&self, scenario: &Scenario, worker: String) -> Result<Run> {
         let mut run = Run {
             worker,
+            token: rand::random(),
             answers: Vec::new(),
             state: Vec::new(),
         };
-        run.answers = self.calls(scenario, &run).await?;
+        run.answers = self.steps(scenario, &run).await?;
         run.state = self.state(scenario, &run).await?;
         Ok(run)
     }
 
-    async fn calls(&self, scenario: &Scenario, run: &Run) -> Result<Vec<String>> {
+    async fn steps(&self, scenario: &Scenario, run: &Run) -> Result<Vec<String>> {
+        let worker = format!("{}/{}", scenario.component, run.worker);
         let mut answers = Vec::new();
-        for (number, call) in scenario.calls.iter().enumerate() {
-            let key = format!("{}-{number}", run.worker);
-            let answer = self.call(scenario, call, run, &answers, &key).await?;
-            answers.push(answer);
+        for (number, step) in scenario.steps.iter().enumerate() {
+            let answer = match step {
+                Step::Call(..) => {
+                    let key = format!("{}-{number}", run.worker);
+                    self.call(scenario, step, run, &answers, &key).await
+                }
+                Step::Create => self.create(&worker).await,
+                Step::Update(version) => self.update(&worker, *version, run.token(number)).await,
+                Step::Revert(invocations) => self.revert(&worker, *invocations, run.token(number)).await,
+            };
+            answers.push(answer.with_context(|| format!("step {number} of {worker}"))?);
         }
         Ok(answers)
     }
@@ -295,7 +200,7 @@ impl Stage {
     async fn state(&self, scenario: &Scenario, run: &Run) -> Result<Vec<String>> {
         let mut state = Vec::new();
         for call in scenario.state {
-            let what = format!("{}: {} is {}", run.worker, call.1, call.3);
+            let what = format!("the state of {}", run.worker);
             let read = async || {
                 let answer = self.call(scenario, call, run, &run.answers, "").await;
                 answer.map(Some)
@@ -308,11 +213,14 @@ impl Stage {
     async fn call(
         &self,
         scenario: &Scenario,
-        (callee, function, arguments, expected): &Call,
+        call: &Step,
         run: &Run,
         answers: &[String],
         key: &str,
     ) -> Result<String> {
+        let Step::Call(callee, function, arguments, expected) = call else {
+            anyhow::bail!("only calls show a state");
+        };
         let fill = |text: &str| {
             let text = text.replace("{me}", &run.worker);
             let text = text.replace("{server}", &self.server.address.to_string());
@@ -331,10 +239,49 @@ impl Stage {
         let answer = self.client.wave(&worker, &function, &arguments, key).await;
         let answer = answer.with_context(|| format!("{worker} {function}"))?;
         ensure!(
-            *expected == "*" || answer == *expected,
+            matches!(*expected, "=" | "*") || answer == *expected,
             "{worker} {function} gave {answer} instead of {expected}"
         );
         Ok(answer)
+    }
+
+    async fn create(&self, worker: &str) -> Result<String> {
+        let pair = |key: &str, value: &str| KeyValue {
+            key: key.to_owned(),
+            value: value.to_owned(),
+        };
+        let request = CreateWorkerRequest {
+            worker: Some(reference(worker)),
+            args: vec!["x".to_owned(), "y".to_owned()],
+            env: vec![pair("SIZE", "large")],
+            config: vec![pair("colour", "teal")],
+            version: Some(0),
+            ignore_existing: true,
+            parent: None,
+        };
+        self.client.0.create_worker(request).await?;
+        Ok(String::new())
+    }
+
+    async fn update(&self, worker: &str, version: u64, token: Vec<u8>) -> Result<String> {
+        let request = UpdateWorkerRequest {
+            worker: Some(reference(worker)),
+            version,
+            mode: UpdateMode::Automatic.into(),
+            token: token.into(),
+        };
+        self.client.0.update_worker(request).await?;
+        Ok(String::new())
+    }
+
+    async fn revert(&self, worker: &str, invocations: u64, token: Vec<u8>) -> Result<String> {
+        let request = RevertWorkerRequest {
+            worker: Some(reference(worker)),
+            target: Some(Target::LastInvocations(invocations)),
+            token: token.into(),
+        };
+        self.client.0.revert_worker(request).await?;
+        Ok(String::new())
     }
 
     /// The worker is loaded anew, as after a crash of it alone.
@@ -353,19 +300,23 @@ impl Stage {
         .await
     }
 
-    /// The answers are recorded, the state is the same after another replay, and the server has seen each effect once.
-    async fn judge(&self, scenario: &Scenario, run: &Run) -> Result<()> {
+    /// What is determined is as in the undisturbed run, the answers are recorded, the state is the same after another replay,
+    /// each line is in the log once, and the server has seen each effect once.
+    async fn judge(&self, scenario: &Scenario, whole: &Run, run: &Run) -> Result<()> {
         let name = &run.worker;
-        self.drop_instance(&format!("{}/{name}", scenario.component))
-            .await?;
+        let worker = format!("{}/{name}", scenario.component);
+        run.compare(scenario, whole)?;
+        self.drop_instance(&worker).await?;
         let state = self.state(scenario, run).await?;
         ensure!(state == run.state, "{name}: {state:?} was {:?}", run.state);
-        let answers = self.calls(scenario, run).await?;
+        let answers = self.steps(scenario, run).await?;
         ensure!(
             answers == run.answers,
             "{name}: {answers:?} were {:?}",
             run.answers
         );
+        let log = self.client.log(&worker).await?;
+        ensure!(log == scenario.log, "{name} has logged {log:?}");
         let effects = self.server.effects_of(name);
         ensure!(
             effects.len() == scenario.effects,
@@ -374,5 +325,37 @@ impl Stage {
             scenario.effects
         );
         Ok(())
+    }
+}
+
+impl Run {
+    /// Names the request of a step, however often it is made.
+    fn token(&self, number: usize) -> Vec<u8> {
+        let number = number.to_be_bytes().into_iter().cycle();
+        self.token
+            .iter()
+            .zip(number)
+            .map(|(byte, other)| byte ^ other)
+            .collect()
+    }
+
+    fn compare(&self, scenario: &Scenario, whole: &Self) -> Result<()> {
+        let pairs = whole.answers.iter().zip(&self.answers);
+        let steps = scenario.steps.iter().zip(pairs);
+        let pairs = whole.state.iter().zip(&self.state);
+        let state = scenario.state.iter().zip(pairs);
+        for (step, (theirs, own)) in steps.chain(state) {
+            let (theirs, own) = (whole.unnamed(theirs), self.unnamed(own));
+            ensure!(
+                matches!(step, Step::Call(.., "*")) || own == theirs,
+                "{}: {own} instead of {theirs}",
+                self.worker
+            );
+        }
+        Ok(())
+    }
+
+    fn unnamed(&self, answer: &str) -> String {
+        answer.replace(&self.worker, "{me}")
     }
 }
