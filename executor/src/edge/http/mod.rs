@@ -95,7 +95,6 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
             any(serve::serve),
         )
         .layer(DefaultBodyLimit::max(message_bytes_max))
-        .merge(uploads)
         .fallback(description::no_such_path)
         .method_not_allowed_fallback(description::no_such_method)
         .with_state(api)
