@@ -105,8 +105,7 @@ impl Stage {
     async fn undisturbed(&self, scenario: &Scenario) -> Result<(Run, u64)> {
         let component = scenario.component;
         let whole = self.run(scenario, format!("{component}-whole")).await?;
-        let worker = format!("{component}/{}", whole.worker);
-        let entries = self.client.worker(&worker).await?.oplog_index;
+        let entries = self.length(scenario, &whole).await?;
         self.judge(scenario, &whole, &whole).await?;
         Ok((whole, entries))
     }
@@ -125,9 +124,10 @@ impl Stage {
             while next <= entries {
                 let last = self.kill_at(scenario, whole, moment, next).await;
                 let last = last.with_context(|| format!("{component}: {moment:?} {next} of {entries}"))?;
-                // The end of an update comes together with the entry behind it.
+                let Some(last) = last else { break };
+                // Those of an update may come together with the entry behind them.
                 ensure!(
-                    moment == Moment::Commit || last <= next + 1,
+                    moment == Moment::Commit || last <= next + 2,
                     "{component}: entry {next} is {last}"
                 );
                 kills += 1;
@@ -138,8 +138,16 @@ impl Stage {
         Ok((component, kills, entries))
     }
 
-    /// A run whose worker's process is killed at that point. Gives the last entry that was recorded then.
-    async fn kill_at(&self, scenario: &Scenario, whole: &Run, moment: Moment, index: u64) -> Result<u64> {
+    /// A run whose worker's process is killed at that point. Gives the last entry that was recorded then; none when runs are of
+    /// different lengths, and those that were tried ended before it.
+    async fn kill_at(
+        &self,
+        scenario: &Scenario,
+        whole: &Run,
+        moment: Moment,
+        index: u64,
+    ) -> Result<Option<u64>> {
+        let mut shorter = 0;
         for attempt in 0..TRIES {
             let worker = format!("{}-{moment:?}-{index}-{attempt}", scenario.component).to_lowercase();
             self.points.set(&worker, moment, index)?;
@@ -156,6 +164,7 @@ impl Stage {
                     let run = run?;
                     // Its steps are done; what it stands at now came behind the last of them.
                     if self.points.unset(&worker) {
+                        shorter += u32::from(self.length(scenario, &run).await? < index);
                         continue;
                     }
                     match tokio::time::timeout(HIT_WITHIN, &mut strike).await {
@@ -166,9 +175,16 @@ impl Stage {
                 }
             };
             self.judge(scenario, whole, &run).await?;
-            return Ok(last);
+            return Ok(Some(last));
         }
-        anyhow::bail!("no run came to this point")
+        ensure!(shorter > 0, "no run came to this point");
+        Ok(None)
+    }
+
+    /// Number of entries.
+    async fn length(&self, scenario: &Scenario, run: &Run) -> Result<u64> {
+        let worker = format!("{}/{}", scenario.component, run.worker);
+        Ok(self.client.worker(&worker).await?.oplog_index)
     }
 
     /// All steps, one after the other, and then the state that they left.
