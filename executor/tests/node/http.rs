@@ -217,8 +217,10 @@ async fn http_refuses_bad_requests_with_json() {
 
 const FORM: &str = "content-type: multipart/form-data; boundary=xyz\r\n";
 
-/// A form of parts with these names.
-fn form(parts: &[(&str, &[u8])]) -> Vec<u8> {
+/// A part of a form: its name and its contents.
+type Part<'a> = (&'a str, &'a [u8]);
+
+fn form(parts: &[Part<'_>]) -> Vec<u8> {
     let mut form = Vec::new();
     for (name, contents) in parts {
         let head =
@@ -295,7 +297,7 @@ async fn a_form_that_makes_no_sense_is_refused() {
     let address = listen(&node).await;
     let (files, large) = (guest_bytes("files"), vec![0; 150_000]);
     assert!(files.len() < 200_000, "{}", files.len());
-    let cases: [(&[(&str, &[u8])], StatusCode, &str); 9] = [
+    let cases: [(&[Part<'_>], StatusCode, &str); 9] = [
         (&[], StatusCode::BAD_REQUEST, "no part \\\"component\\\""),
         (
             &[("metadata", b"{}")],

@@ -1,5 +1,10 @@
 //! What the measuring programs share.
-#![allow(dead_code, unused_imports, reason = "each program uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "each program includes this module and uses a part of it"
+)]
 
 #[path = "../../tests/support/entries.rs"]
 mod entries;
