@@ -243,7 +243,7 @@ async fn an_upload_brings_settings_and_files_in_a_form() {
         "env": {"LANG": "de"}, "indexedEnv": ["LANG"], "clients": {"test:any/any": "counter"},
         "files": [{"path": "/notes.txt", "writable": true}]
     }"#;
-    let parts: [(&str, &[u8]); 4] = [
+    let parts: [Part<'_>; 4] = [
         ("/data/words.txt", b"one two"),
         ("metadata", metadata),
         ("component", &files),
@@ -275,7 +275,7 @@ async fn an_upload_brings_settings_and_files_in_a_form() {
     assert!(refused.contains("not permitted"), "{refused}");
     assert_eq!(run("append", &["\"/notes.txt\"", "\"!\""]).await, "ok");
 
-    let next: [(&str, &[u8]); 2] = [("component", &files), ("/data/words.txt", b"three")];
+    let next: [Part<'_>; 2] = [("component", &files), ("/data/words.txt", b"three")];
     let (status, _, body) = ask_with(&address, "PUT", "/v1/components/files", FORM, &form(&next)).await;
     assert!(
         status == StatusCode::OK && body.contains("\"version\":1"),

@@ -4,7 +4,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    extract::{RawQuery, State},
+    extract::State,
     http::{HeaderMap, StatusCode},
     response::{
         IntoResponse, Response,
@@ -15,8 +15,8 @@ use futures::Stream;
 use kiln_proto::{Error, convert::json, v1};
 use serde_json::Value;
 
-use super::{error::Failure, extract::Path, query::Parameters};
-use crate::{edge::Api, enumerate::Watch, route::Patience};
+use super::{error::Failure, extract::Path, query::Parameters, worker::control};
+use crate::{edge::Api, enumerate::Watch};
 
 /// A watch without events says this often that it is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -25,10 +25,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
     Path(component): Path<String>,
-    RawQuery(query): RawQuery,
+    query: Parameters,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let query = Parameters::parse(query.as_deref().unwrap_or_default())?;
     let cursor = query.all("cursor").pop().unwrap_or_default();
     if query.flag("watch")? {
         let resumed = headers.get("last-event-id").and_then(|id| id.to_str().ok());
@@ -55,9 +54,8 @@ pub(super) async fn list(
 pub(super) async fn count(
     State(api): State<Arc<Api>>,
     Path(component): Path<String>,
-    RawQuery(query): RawQuery,
+    query: Parameters,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
-    let query = Parameters::parse(query.as_deref().unwrap_or_default())?;
     let request = v1::CountWorkersRequest {
         component,
         filters: query.all("filter"),
@@ -117,8 +115,4 @@ fn told(message: &v1::WatchWorkersResponse) -> Vec<Event> {
 fn failed(error: &Error) -> Event {
     let error = serde_json::json!({"error": {"code": error.code.as_str_name(), "message": error.message}});
     Event::default().event("error").data(error.to_string())
-}
-
-fn control(api: &Api) -> Patience {
-    Patience::of(Some(api.context.limits.control_timeout))
 }

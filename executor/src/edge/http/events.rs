@@ -3,7 +3,7 @@
 use std::{convert::Infallible, sync::Arc};
 
 use axum::{
-    extract::{RawQuery, State},
+    extract::State,
     http::HeaderMap,
     response::sse::{Event, KeepAlive, Sse},
 };
@@ -23,10 +23,9 @@ use crate::edge::Api;
 pub(super) async fn follow(
     State(api): State<Arc<Api>>,
     Path((component, worker)): Path<(String, String)>,
-    RawQuery(query): RawQuery,
+    query: Parameters,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Failure> {
-    let query = Parameters::parse(query.as_deref().unwrap_or_default())?;
     let from = match headers.get("last-event-id") {
         Some(last) => Some(index_of(last.to_str().unwrap_or_default())? + 1),
         None => Some(query.number("from")?).filter(|from| *from > 0),

@@ -1,10 +1,21 @@
+use axum::{extract::FromRequestParts, http::request::Parts};
 use kiln_proto::Error;
+
+use super::error::Failure;
 
 /// Query parameters, of which some may come several times.
 pub(super) struct Parameters(Vec<(String, String)>);
 
+impl<S: Sync> FromRequestParts<S> for Parameters {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        Ok(Self::parse(parts.uri.query().unwrap_or_default())?)
+    }
+}
+
 impl Parameters {
-    pub(super) fn parse(query: &str) -> Result<Self, Error> {
+    fn parse(query: &str) -> Result<Self, Error> {
         let pairs = query.split('&').filter(|pair| !pair.is_empty());
         let decoded = pairs.map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{RawQuery, State},
+    extract::State,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode},
 };
 use kiln_proto::{
@@ -122,9 +122,8 @@ pub(super) async fn resume(
 pub(super) async fn oplog(
     State(api): State<Arc<Api>>,
     Path((component, worker)): Path<(String, String)>,
-    RawQuery(query): RawQuery,
+    query: Parameters,
 ) -> Result<Json<Value>, Failure> {
-    let query = Parameters::parse(query.as_deref().unwrap_or_default())?;
     let worker = v1::WorkerRef { component, worker };
     let request = v1::GetOplogRequest {
         worker: Some(worker.clone()),
